@@ -125,9 +125,7 @@ class _Held:
 class Accounts:
     """The accounts and their grants to one OAuth client. ``testing`` stands for the publishing status "Testing"."""
 
-    def __init__(
-        self, clock: LocalClock, client_id: str, client_secret: str, redirect_uris: Sequence[str]
-    ) -> None:
+    def __init__(self, clock: LocalClock, client_id: str, client_secret: str, redirect_uris: Sequence[str]) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
         self.redirect_uris = tuple(redirect_uris)
@@ -250,7 +248,7 @@ class Accounts:
             return Minted(account, token.scopes, self._mint_access(sub, token.scopes), None, None)
 
     def revoke(self, unverified_token: str) -> None:
-        """Ends all grants of the token's owner to the project. Raises OAuthError ``invalid_token`` if it is not alive."""
+        """Ends all grants of the token's owner to the project. Raises OAuthError ``invalid_token`` if it is dead."""
         with self._lock:
             sub = self._owners.get(unverified_token)
             if sub is None or not self._is_alive(sub, unverified_token):

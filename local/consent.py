@@ -1,4 +1,4 @@
-"""The authorization request and the consent page of the local Google: what is refused, what is shown, in which language.
+"""The authorization request and the consent page of the local Google: what is refused, what is shown.
 
 Pure: parses and renders, keeps nothing. May import ``local.accounts``. Parameters and refusals as in
 https://developers.google.com/identity/protocols/oauth2/web-server#creatingclient.

@@ -24,9 +24,7 @@ class HttpServer:
     """A running server; ``url`` has no slash at its end. ``stop`` ends it and frees the port."""
 
     def __init__(self, app: WSGIApplication, port: int = 0) -> None:
-        self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler
-        )
+        self._server: BaseWSGIServer = make_server("127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler)
         self.port: int = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, name=f"http-{self.port}", daemon=True)
