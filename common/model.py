@@ -141,7 +141,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """MailMagnet's record of one mail from a contact. ``filed``: where a sweep put it; ``intent``: what one is about to do."""
+    """MailMagnet's record of one mail from a contact: where a sweep put it (``filed``), what one will do (``intent``)."""
 
     mail_id: str
     from_address: str
