@@ -27,7 +27,10 @@ class HttpServer:
         self._server: BaseWSGIServer = make_server("127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler)
         self.port: int = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name=f"http-{self.port}", daemon=True)
+        # The poll interval is what stop() waits; half a second by default.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name=f"http-{self.port}", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:

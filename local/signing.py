@@ -34,28 +34,36 @@ class SigningKeys:
     def __init__(self, algorithm: Algorithm = "RS256") -> None:
         self.algorithm: Algorithm = algorithm
         self._lock = threading.Lock()
-        self._keys = [_make_key(algorithm)]
+        self._keys: list[_Key] = []
 
     @property
     def kid(self) -> str:
         """The id of the key that signs now."""
-        return self._keys[-1].kid
+        return self._published()[-1].kid
 
     def rotate(self) -> str:
         """Makes a new key the signing one and returns its id."""
         key = _make_key(self.algorithm)
+        before = self._published()
         with self._lock:
-            self._keys = [*self._keys, key][-_PUBLISHED:]
+            self._keys = [*before, key][-_PUBLISHED:]
         return key.kid
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The public keys as a JWK Set (RFC 7517)."""
-        return {"keys": [key.jwk for key in self._keys]}
+        return {"keys": [key.jwk for key in self._published()]}
 
     def sign(self, claims: Mapping[str, Any], *, typ: str = "JWT") -> str:
         """The claims as a signed token whose header names the key."""
-        key = self._keys[-1]
+        key = self._published()[-1]
         return jwt.encode(dict(claims), key.private, self.algorithm, {"kid": key.kid, "typ": typ})
+
+    def _published(self) -> list[_Key]:
+        # Made on first use: a stack that never asks for these keys does not wait for them.
+        with self._lock:
+            if not self._keys:
+                self._keys = [_make_key(self.algorithm)]
+            return self._keys
 
 
 def _make_key(algorithm: Algorithm) -> _Key:
