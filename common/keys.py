@@ -12,12 +12,15 @@ import hmac
 import json
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from common.config import config
 
 _NONCE_BYTES = 12
 
@@ -84,6 +87,13 @@ class Keys:
             except InvalidTag:
                 continue
         raise Unsealable(purpose)
+
+
+@cache
+def keys() -> Keys:
+    """The keys of this process's configuration."""
+    settings = config()
+    return Keys(settings.hmac_key, settings.sealing_keys)
 
 
 def _derive(key: bytes, purpose: str, under: str) -> bytes:

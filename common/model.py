@@ -141,7 +141,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """MailMagnet's record of one mail from a contact: where a sweep put it (``filed``), what one will do (``intent``)."""
+    """MailMagnet's record of one mail from a contact: where a sweep put it (``filed``), or will (``intent``)."""
 
     mail_id: str
     from_address: str

@@ -1,0 +1,162 @@
+"""Owns who may see what (rule 3 and the section Sharing of the design). Pure: plain data in, plain data out.
+
+Whoever shows or files mail asks here, with records that were read for this very request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from common.model import (
+    EVERYONE,
+    PERMISSION,
+    ROLE_PREFIX,
+    Connection,
+    ConnectionStatus,
+    Contact,
+    Policy,
+    Share,
+    SharingLevel,
+    User,
+)
+
+HEARD_OF_WITHIN: Final = timedelta(days=90)
+UNSHARED_LABELS: Final = frozenset({"DRAFT", "SPAM", "TRASH", "CHAT"})
+_WIDTH: Final = {SharingLevel.PRIVATE: 0, SharingLevel.CUSTOM: 1, SharingLevel.PUBLIC: 2}
+
+
+class _Visible(Protocol):
+    @property
+    def owner(self) -> str: ...
+    @property
+    def visible_to(self) -> tuple[str, ...]: ...
+
+
+def may_see(record: _Visible, viewer: User) -> bool:
+    """Whether ``viewer`` may see a contact or deal: its owner, a named user, a holder of a named role, or everyone."""
+    if record.owner == viewer.user_id:
+        return True
+    names = {viewer.user_id, EVERYONE}
+    if viewer.role:
+        names.add(ROLE_PREFIX + viewer.role)
+    return not names.isdisjoint(record.visible_to)
+
+
+def is_serviceable(user: User | None, now: datetime) -> bool:
+    """Whether anything may be done for or shown from this user's connection: active, permitted, heard of in 90 days."""
+    if user is None or user.deleted or not user.active or PERMISSION not in user.permissions:
+        return False
+    return user.heard_at is not None and now - user.heard_at <= HEARD_OF_WITHIN
+
+
+def narrower(first: SharingLevel, second: SharingLevel) -> SharingLevel:
+    """The one of two levels that shows less."""
+    return min(first, second, key=_WIDTH.__getitem__)
+
+
+def wider(first: SharingLevel, second: SharingLevel) -> SharingLevel:
+    """The one of two levels that shows more."""
+    return max(first, second, key=_WIDTH.__getitem__)
+
+
+def policy_level(policy: Policy, user: User) -> SharingLevel | None:
+    """What administrators have set for this user, else for the role, else for all; None is the user's choice."""
+    by_user = policy.sharing_by_user.get(user.user_id)
+    return by_user or policy.sharing_by_role.get(user.role) or policy.sharing
+
+
+def effective_level(connection: Connection, policy: Policy, owner: User) -> SharingLevel:
+    """The level that holds: the policy's, but never wider than what the owner chose or accepted."""
+    asked = policy_level(policy, owner)
+    if asked is None:
+        return connection.sharing
+    return narrower(asked, wider(connection.sharing, connection.accepted_level))
+
+
+def asked_level(connection: Connection, policy: Policy, owner: User) -> SharingLevel | None:
+    """The wider level that the policy asks the owner to accept, if it does."""
+    asked = policy_level(policy, owner)
+    if asked is None or effective_level(connection, policy, owner) == asked:
+        return None
+    return asked
+
+
+def is_in_domains(address: str, domains: Collection[str]) -> bool:
+    """Whether the address is of one of ``domains`` or of a domain below one."""
+    domain = address.rpartition("@")[2].lower()
+    return any(domain == one.lower() or domain.endswith("." + one.lower()) for one in domains)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What decides on the owner's side: the connection, the user's record, and the share of this contact, if any."""
+
+    connection: Connection
+    user: User | None
+    share: Share | None = None
+
+
+def opening_addresses(
+    contact: Contact, owner: Owner, policy: Policy, *, inside: Collection[str], now: datetime
+) -> dict[str, datetime | None]:
+    """The contact's addresses that open this owner's mail to colleagues, with the time from which mail counts.
+
+    None as a time is no limit. ``inside`` are the addresses of all connected mailboxes and aliases among the contact's.
+    Empty where the owner's mail is not to be shown at all.
+    """
+    if not is_serviceable(owner.user, now) or owner.connection.status is not ConnectionStatus.CONNECTED:
+        return {}
+    if owner.user is None or contact.deleted:
+        return {}
+    level = effective_level(owner.connection, policy, owner.user)
+    seen = _addresses_seen(owner)
+    is_shared = owner.share is not None and owner.share.shared and bool(seen)
+    if level is SharingLevel.PRIVATE or (level is SharingLevel.CUSTOM and not is_shared):
+        return {}
+    opening: dict[str, datetime | None] = {}
+    for entry in contact.addresses:
+        if entry.address in inside or is_in_domains(entry.address, policy.internal_domains):
+            continue
+        confirmed = entry.address in seen or entry.added_by == owner.connection.user_id
+        if level is SharingLevel.CUSTOM and not confirmed:
+            continue
+        unlimited = confirmed or not policy.address_time_limit
+        opening[entry.address] = None if unlimited else entry.added_at
+    return opening
+
+
+def _addresses_seen(owner: Owner) -> frozenset[str]:
+    # A share made with another mailbox says nothing about this one.
+    if owner.share is None or owner.share.mailbox_key != owner.connection.mailbox_key:
+        return frozenset()
+    return frozenset(owner.share.addresses)
+
+
+@dataclass(frozen=True)
+class MailFacts:
+    """What decides on the mail's side, as fetched just now. ``addresses`` are From, To and Cc, normalised; never Bcc."""
+
+    addresses: frozenset[str]
+    received_at: datetime
+    label_ids: frozenset[str]
+
+
+def is_mail_shared(
+    mail: MailFacts,
+    opening: Mapping[str, datetime | None],
+    *,
+    excluded_domains: Iterable[str],
+    hidden_label_id: str,
+) -> bool:
+    """Whether a colleague may see this mail, given the addresses that open the owner's mailbox for the contact."""
+    if not mail.label_ids.isdisjoint(UNSHARED_LABELS) or (hidden_label_id and hidden_label_id in mail.label_ids):
+        return False
+    excluded = tuple(excluded_domains)
+    if any(is_in_domains(address, excluded) for address in mail.addresses):
+        return False
+    return any(
+        address in mail.addresses and (since is None or mail.received_at > since) for address, since in opening.items()
+    )
