@@ -23,7 +23,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from local.cron import Cron, parse_cron
 from local.dispatch import NO_ANSWER, Loop, Mint, Workers, send_http, wait_until_idle
 from local.ledger import Call
-from local.pages import page_of
+from local.paging import page_of
 from local.rpc import HTTP_BY_CODE, Method, RpcServer, refuse
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class _Run:
 class CloudScheduler:
     """The running service; ``address`` is for ``grpc.insecure_channel``.
 
-    With ``automatic`` False nothing fires by itself: tests fire with RunJob. A clock that jumps over several times fires
-    a job once. The ledger has each rpc, and each call of a target as ``fire``; its faults are like those of Cloud Tasks.
+    With ``automatic`` False nothing fires by itself: tests fire with RunJob. A clock that jumps over several times
+    fires a job once. The ledger has each rpc, and each call of a target as ``fire``, with faults as of Cloud Tasks.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from local.dispatch import NO_ANSWER, Answer, Loop, Mint, Workers, send_http, wait_until_idle
 from local.ledger import Call
-from local.pages import page_of
+from local.paging import page_of
 from local.rpc import Method, RpcServer, refuse
 from local.task_queue import QueuedTask, QueueProto, TaskProto, TaskQueue, with_defaults
 

@@ -17,7 +17,7 @@ from google.cloud.secretmanager_v1 import types
 from google.protobuf.empty_pb2 import Empty
 
 from local.crc32c import crc32c
-from local.pages import page_of
+from local.paging import page_of
 from local.rpc import Method, RpcServer, refuse
 from local.secret_filters import parse_filter
 
