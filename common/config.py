@@ -67,6 +67,8 @@ class Config:
     push_service_account: str = ""
     scheduler_service_account: str = ""
     tasks_service_account: str = ""
+    # Scheduler and Tasks alike, for the one internal route of oauth_callback.
+    housekeeping_service_account: str = ""
 
     # Queues, topic, keys.
     pubsub_topic: str = ""

@@ -54,11 +54,13 @@ def enqueue(
     slot: str,
     audience: str,
     at: datetime | None = None,
+    service_account: str = "",
 ) -> bool:
     """Leaves a task that posts ``payload`` to ``url``. False if one of this kind, user, generation and slot exists.
 
     A name stays taken for an hour or more after its task has run (Cloud Tasks, task de-duplication), so ``slot``
     holds the time due and the attempt. Beyond 29 days the task comes early and its handler sends it on.
+    ``service_account`` is who calls, where that is not the usual one.
     Raises GoogleAPICallError.
     """
     unknown = payload.keys() - PAYLOAD_FIELDS
@@ -76,7 +78,9 @@ def enqueue(
             http_method=tasks_v2.HttpMethod.POST,
             headers={"Content-Type": "application/json"},
             body=json.dumps(payload).encode(),
-            oidc_token=tasks_v2.OidcToken(service_account_email=settings.tasks_service_account, audience=audience),
+            oidc_token=tasks_v2.OidcToken(
+                service_account_email=service_account or settings.tasks_service_account, audience=audience
+            ),
         ),
     )
     if at is not None:

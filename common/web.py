@@ -91,6 +91,13 @@ class Call:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest("invalid-json", "the body is not JSON in UTF-8") from error
 
+    def query(self, kind: type[T]) -> T:
+        """The query as ``kind``, a msgspec Struct. Raises BadRequest that names the place, never the value."""
+        try:
+            return msgspec.convert(self.request.args.to_dict(), type=kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadRequest("invalid-query", _describe(str(error))) from error
+
 
 def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body. Raises TooLarge beyond ``limit_bytes``, also where no length was declared."""
@@ -121,6 +128,7 @@ class Route:
     answer: Any = None
     summary: str = ""
     status: int = 200
+    query: Any = None
 
 
 class App:
@@ -132,14 +140,22 @@ class App:
         log.silence_libraries()
 
     def route(
-        self, method: str, template: str, who: Who, *, body: Any = None, answer: Any = None, status: int = 200
+        self,
+        method: str,
+        template: str,
+        who: Who,
+        *,
+        body: Any = None,
+        answer: Any = None,
+        status: int = 200,
+        query: Any = None,
     ) -> Callable[[Handler], Handler]:
-        """Registers a handler. ``body`` and ``answer`` are msgspec types, from which openapi.yaml is generated."""
+        """Registers a handler. ``body``, ``answer`` and ``query`` are msgspec types: openapi.yaml comes from them."""
         pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
 
         def register(handler: Handler) -> Handler:
             summary = (handler.__doc__ or "").strip().partition("\n")[0]
-            self.routes.append(Route(method, template, who, handler, pattern, body, answer, summary, status))
+            self.routes.append(Route(method, template, who, handler, pattern, body, answer, summary, status, query))
             return handler
 
         return register
