@@ -246,7 +246,10 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Revocation:
-    """What Google has still to revoke. It owns the secret until then, at the latest until ``until``."""
+    """What Google has still to revoke. It owns the secret until then, at the latest until ``until``.
+
+    ``label_ids`` are those of our labels that the user wants removed from the mailbox; ``scopes`` what the grant allows.
+    """
 
     revocation_id: str
     user_id: str
@@ -255,6 +258,9 @@ class Revocation:
     until: datetime
     attempts: int = 0
     stop_watch: bool = False
+    generation: str = ""
+    scopes: frozenset[str] = frozenset()
+    label_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,14 +78,14 @@ def parse_domains(unverified_domains: list[str]) -> tuple[str, ...]:
     domains = {normalise_domain(one.strip().lstrip("@").rstrip(".")) for one in unverified_domains}
     for domain in domains:
         labels = domain.split(".")
-        if len(labels) < 2 or not all(_is_label(label) for label in labels):  # noqa: PLR2004  (name.tld)
+        if len(labels) < 2 or not all(_is_label(label) for label in labels):
             raise Unprocessable("invalid-domain", "a domain such as example.com is wanted")
     return tuple(sorted(domains))
 
 
 def _is_label(label: str) -> bool:
     plain = label.replace("-", "").replace("_", "")
-    return 1 <= len(label) <= 63 and plain.isascii() and plain.isalnum() and not label.startswith("-")  # noqa: PLR2004
+    return 1 <= len(label) <= 63 and plain.isascii() and plain.isalnum() and not label.startswith("-")
 
 
 def plan_changes(old: Policy, new: Policy) -> list[str]:
