@@ -30,11 +30,12 @@ GMAIL_SCOPES = ("https://mail.google.com/", "https://www.googleapis.com/auth/gma
 class OAuthError(Exception):
     """A refusal of the token or revocation endpoint, in the words that Google uses."""
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(self, error: str, description: str, status: int = 400, subtype: str | None = None) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
         self.status = status
+        self.subtype = subtype
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Account:
     email_verified: bool = True
     signed_in: bool = True
     disabled: bool = False
+    session_ended: bool = False
 
     @property
     def hosted_domain(self) -> str | None:
@@ -183,6 +185,10 @@ class Accounts:
         """Lifts a suspension: tokens that have not expired work again."""
         return self._put(replace(self._known(address), disabled=False))
 
+    def end_session(self, address: str) -> Account:
+        """Workspace's session control: refreshes fail with ``invalid_rapt`` until the user consents again."""
+        return self._put(replace(self._known(address), session_ended=True))
+
     def change_password(self, address: str) -> None:
         """The owner changes the password: refresh and access tokens with Gmail scopes die, the consent stays."""
         with self._lock:
@@ -206,6 +212,7 @@ class Accounts:
         """Records a consent and returns its one-use code, good for 10 minutes."""
         with self._lock:
             held = self._held[request.sub]
+            self._put(replace(self._accounts[request.sub], session_ended=False))
             merged = _merge(held.scopes, request.scopes)
             held.scopes = merged
             scopes = merged if include_granted else request.scopes
@@ -244,6 +251,9 @@ class Accounts:
             account = self._accounts[sub]
             if account.disabled:
                 raise OAuthError("invalid_grant", "Account has been deleted")
+            if account.session_ended:
+                # https://support.google.com/a/answer/9368756: reauthentication required by the administrator's policy
+                raise OAuthError("invalid_grant", "reauth related error (invalid_rapt)", subtype="invalid_rapt")
             token.used_at = self._clock.now()
             return Minted(account, token.scopes, self._mint_access(sub, token.scopes), None, None)
 

@@ -334,7 +334,8 @@ def _see(location: str) -> Response:
 
 
 def _refusal(error: OAuthError) -> Response:
-    answer = jsonify({"error": error.error, "error_description": error.description})
+    body = {"error": error.error, "error_description": error.description}
+    answer = jsonify(body | ({"error_subtype": error.subtype} if error.subtype else {}))
     answer.status_code = error.status
     return _no_store(answer)
 

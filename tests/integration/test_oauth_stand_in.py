@@ -462,6 +462,22 @@ def test_suspended_account_is_locked_out_until_it_is_enabled(google: Google) -> 
     assert 200 == google.refresh(tokens["refresh_token"]).status_code
 
 
+def test_ended_session_asks_to_sign_in_again(google: Google) -> None:
+    """Where the administrator limits sessions, a refresh says invalid_rapt until the user consents again."""
+    refresh_token = google.connect()["refresh_token"]
+    google.accounts.end_session(ANNA)
+    refused = google.refresh(refresh_token)
+
+    google.connect()
+
+    assert (400, "invalid_grant", "invalid_rapt") == (
+        refused.status_code,
+        refused.json()["error"],
+        refused.json()["error_subtype"],
+    )
+    assert 200 == google.refresh(refresh_token).status_code
+
+
 def test_renamed_account_keeps_its_grants(google: Google) -> None:
     """A new address leaves sub and tokens as they are, and is told from then on."""
     tokens = google.connect()

@@ -1,0 +1,104 @@
+"""The demo CRM's web application, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import date
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+import requests
+
+from local.clock import LocalClock
+from local.crm.app import CrmApp, FunctionUrls
+from local.crm.issuer import AUDIENCE, ISSUER, CrmIssuer
+from local.http import HttpServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.integration
+
+STATIC = Path(__file__).parents[2] / "local" / "crm" / "static"
+
+
+@pytest.fixture
+def crm_url(tmp_path: Path) -> Iterator[str]:
+    functions = FunctionUrls("http://127.0.0.1:9/oauth_callback", "http://127.0.0.1:9/mail_proxy")
+    issuer = CrmIssuer(LocalClock(tmp_path / "clock"))
+    server = HttpServer(CrmApp(issuer, lambda: date(2026, 11, 24), functions).app)
+    yield server.url
+    server.stop()
+
+
+def test_configuration_names_functions_and_users(crm_url: str) -> None:
+    """The page learns where the functions are and who may sign in."""
+    config = requests.get(f"{crm_url}/config.json", timeout=10).json()
+
+    assert ["anna", "ben", "carla"] == [user["id"] for user in config["users"]]
+    assert "http://127.0.0.1:9/oauth_callback" == config["oauth_callback"]
+    assert "http://127.0.0.1:9/mail_proxy" == config["mail_proxy"]
+
+
+def test_signing_in_gives_a_token_of_the_crm(crm_url: str) -> None:
+    """Who picks a user gets that user's token, which the CRM's keys verify."""
+    token = requests.post(f"{crm_url}/session", json={"user": "carla"}, timeout=10).json()["token"]
+
+    key = jwt.PyJWKClient(f"{crm_url}/jwks.json").get_signing_key_from_jwt(token)
+    claims = jwt.decode(token, key, ["RS256"], audience=AUDIENCE, issuer=ISSUER)
+    assert ("carla", "administrator", ["mail_integration"]) == (claims["sub"], claims["role"], claims["permissions"])
+
+
+@pytest.mark.parametrize("body", [{"user": "mallory"}, {"user": "crm-backend"}, {}, ["anna"]])
+def test_only_the_three_users_can_sign_in(crm_url: str, body: object) -> None:
+    """Strangers and the back end get no token from the page."""
+    assert 400 == requests.post(f"{crm_url}/session", json=body, timeout=10).status_code
+
+
+def test_records_are_those_that_the_user_may_see(crm_url: str) -> None:
+    """The CRM shows Ben his confidential deal and not Anna's private contact."""
+    records = requests.get(f"{crm_url}/records.json?user=ben", timeout=10).json()
+
+    assert "petra" not in {contact["id"] for contact in records["contacts"]}
+    assert "d-07" in {deal["id"] for deal in records["deals"]}
+    assert 400 == requests.get(f"{crm_url}/records.json?user=mallory", timeout=10).status_code
+
+
+@pytest.mark.parametrize("path", ["/", "/connected", *(f"/static/{file.name}" for file in sorted(STATIC.iterdir()))])
+def test_every_page_and_file_is_served_under_the_policy(crm_url: str, path: str) -> None:
+    """Pages and files come with a policy that lets no foreign script run and no other site frame them."""
+    answer = requests.get(f"{crm_url}{path}", timeout=10)
+
+    policy = answer.headers["Content-Security-Policy"]
+    assert 200 == answer.status_code
+    assert "script-src 'self';" in policy
+    assert "connect-src 'self' http://127.0.0.1:9;" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert ("nosniff", "no-referrer") == (answer.headers["X-Content-Type-Options"], answer.headers["Referrer-Policy"])
+
+
+@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/missing.js"])
+def test_nothing_but_the_static_files_is_served(crm_url: str, path: str) -> None:
+    """Paths that lead out of the folder, or nowhere, are 404."""
+    # requests would tidy the path up before it is sent.
+    connection = HTTPConnection(crm_url.removeprefix("http://"), timeout=10)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+
+    assert 404 == status
+
+
+def test_scripts_never_parse_text_as_html() -> None:
+    """No script of the page uses a way to turn text into HTML; mails go into the sandboxed frame alone."""
+    ways = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "createContextualFragment")
+    scripts = {file.name: file.read_text() for file in STATIC.glob("*.js")}
+
+    assert {} == {
+        name: [way for way in ways if way in text] for name, text in scripts.items() if any(way in text for way in ways)
+    }
+    assert ["dom.js"] == [name for name, text in scripts.items() if "srcdoc" in text]
+    assert "allow-scripts" not in scripts["dom.js"]
+    assert "allow-same-origin" not in scripts["dom.js"]
