@@ -1,0 +1,1 @@
+"""Metadata in Firestore: records of ``common.model``, one collection object each. Imports nothing."""

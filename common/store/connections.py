@@ -1,0 +1,100 @@
+"""Owns the records of connections: what people set, what handlers set, work due, mailboxes, consents, revocations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from google.cloud import firestore
+
+from common.model import Connection, Mailbox, PendingConnection, Revocation, Work
+from common.store import codec
+from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned, Write
+from common.store.records import NAME, Records, pieces, where
+
+# More users than that share no mailbox in earnest; it bounds what one address can cost.
+_USERS_OF_A_MAILBOX = 200
+
+
+class Connections(Records[Connection]):
+    """connections/{user_id}"""
+
+    def find_by_address(self, address: str) -> list[Connection]:
+        """The connections of the mailbox with this address, which is normalised."""
+        found = self._fetch(where(self._collection, "address", "==", address), _USERS_OF_A_MAILBOX)
+        return [record.value for record in found]
+
+    def find_by_mailbox(self, mailbox_key: str) -> list[Connection]:
+        """The connections of one Gmail account."""
+        found = self._fetch(where(self._collection, "mailbox_key", "==", mailbox_key), _USERS_OF_A_MAILBOX)
+        return [record.value for record in found]
+
+    def find_inside(self, addresses: Iterable[str]) -> frozenset[str]:
+        """Those of ``addresses`` (normalised) that are a connected mailbox's own or one of its aliases."""
+        inside: set[str] = set()
+        for piece in pieces(addresses):
+            queries = (
+                where(self._collection, "address", "in", piece),
+                where(self._collection, "aliases", "array_contains_any", piece),
+            )
+            for query in queries:
+                selected = query.select(["address", "aliases"]).limit(_USERS_OF_A_MAILBOX)
+                for snapshot in selected.stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+                    stored = snapshot.to_dict()
+                    inside.update({stored["address"], *stored.get("aliases", ())} & set(piece))
+        return frozenset(inside)
+
+
+class WorkRecords(Records[Work]):
+    """work/{user_id}; exists only while something is due."""
+
+    def due(self, now: datetime, limit: int, after: Versioned[Work] | None = None) -> list[Versioned[Work]]:
+        """What is due by ``now``, the longest first, from behind ``after``."""
+        query = where(self._collection, "due_at", "<=", now).order_by("due_at").order_by(NAME)
+        start_after = [after.value.due_at, self._client.document(after.path)] if after else None
+        return self._fetch(query, limit, start_after)
+
+
+class Mailboxes(Records[Mailbox]):
+    """mailboxes/{mailbox_key}"""
+
+    def join(self, mailbox_key: str, user_id: str, batch: Batch | None = None) -> None:
+        """Notes that the user has connected this mailbox."""
+        data = {"mailbox_key": mailbox_key, "user_ids": firestore.ArrayUnion([user_id])}
+        self._write(Write("merge", self.reference(mailbox_key), data), batch)
+
+    def leave(self, mailbox_key: str, user_id: str, batch: Batch | None = None) -> None:
+        """Notes that the user has left it; raises Lost if there is no such mailbox.
+
+        Whoever loads it after that and finds nobody left is the last; two at once may both be.
+        """
+        self.patch(mailbox_key, batch=batch, user_ids=firestore.ArrayRemove([user_id]))
+
+    def set_retry_after(self, mailbox_key: str, until: datetime) -> None:
+        """Keeps Google's hint for all instances; a later one that is already there stays. Nothing if it is gone."""
+        try:
+            self.patch(mailbox_key, retry_after=firestore.Maximum(codec.encode_milliseconds(until)))
+        except Lost:
+            return
+
+
+class PendingConnections(Records[PendingConnection]):
+    """pending_connections/{state_hash}"""
+
+    def find_by_ticket(self, ticket_hash: str) -> Versioned[PendingConnection] | None:
+        """The consent that this ticket belongs to."""
+        found = self._fetch(where(self._collection, "ticket_hash", "==", ticket_hash), 1)
+        return found[0] if found else None
+
+    def expired(self, now: datetime, limit: int) -> list[Versioned[PendingConnection]]:
+        """Consents whose time was over at ``now``, the oldest first."""
+        query = where(self._collection, "expires_at", "<=", now).order_by("expires_at")
+        return self._fetch(query, limit, include_expired=True)
+
+
+class Revocations(Records[Revocation]):
+    """revocations/{revocation_id}; its ``until`` hides nothing, since the secret must still be destroyed."""
+
+    def of_user(self, user_id: str) -> list[Versioned[Revocation]]:
+        """What Google has still to revoke for the user."""
+        return self._fetch(where(self._collection, "user_id", "==", user_id), 100)

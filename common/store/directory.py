@@ -1,0 +1,87 @@
+"""Owns the records of the CRM directory: users, contacts, deals. ``updated_at`` is always the commit's own time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from google.cloud import firestore
+
+from common.model import Contact, Deal, DealState, User
+from common.store import codec
+from common.store.batch import Versioned
+from common.store.records import NAME, Records, pieces, where
+
+D = TypeVar("D", User, Contact, Deal)
+
+_MOST_FOUND = 500
+
+
+class DirectoryRecords(Records[D]):
+    """Records that tell when they changed, by Firestore's clock, never by the caller's."""
+
+    def _encode(self, value: D) -> dict[str, Any]:
+        return {**codec.encode(value), "updated_at": firestore.SERVER_TIMESTAMP}
+
+    def changed_since(
+        self, since: datetime | None, limit: int, after: Versioned[D] | None = None
+    ) -> list[Versioned[D]]:
+        """What changed at or after ``since`` (None: ever), the oldest change first, from behind ``after``.
+
+        All records of one commit have the same time: go on with ``after``, not with the last time.
+        """
+        query: Any = self._collection
+        if since is not None:
+            query = where(query, "updated_at", ">=", since)
+        query = query.order_by("updated_at").order_by(NAME)
+        start_after = [after.value.updated_at, self._client.document(after.path)] if after else None
+        return self._fetch(query, limit, start_after)
+
+
+class Users(DirectoryRecords[User]):
+    """users/{id}"""
+
+    def inactive_since_before(self, at: datetime, *, after: datetime | None = None, limit: int = 100) -> list[User]:
+        """Users made inactive at or before ``at``, later than ``after``; the longest ago first."""
+        query = where(self._collection, "inactive_since", "<=", at)
+        if after is not None:
+            query = where(query, "inactive_since", ">", after)
+        found = self._fetch(query.order_by("inactive_since"), limit)
+        return [record.value for record in found]
+
+
+class Contacts(DirectoryRecords[Contact]):
+    """contacts/{id}; ``address_index`` finds them by address, while they are not deleted."""
+
+    def by_address(self, addresses: Iterable[str]) -> list[Contact]:
+        """The contacts that have any of these addresses, which are normalised."""
+        found: dict[str, Contact] = {}
+        for piece in pieces(addresses):
+            query = where(self._collection, "address_index", "array_contains_any", piece).order_by(NAME)
+            found.update({record.path: record.value for record in self._fetch(query, _MOST_FOUND)})
+        return list(found.values())
+
+
+class Deals(DirectoryRecords[Deal]):
+    """deals/{id}; a deleted deal has only former contacts."""
+
+    def of_contacts(self, contact_ids: Iterable[str]) -> list[Deal]:
+        """The deals that any of these contacts has now."""
+        found: dict[str, Deal] = {}
+        for piece in pieces(contact_ids):
+            query = where(self._collection, "contact_ids", "array_contains_any", piece).order_by(NAME)
+            found.update({record.path: record.value for record in self._fetch(query, _MOST_FOUND)})
+        return [deal for deal in found.values() if not deal.deleted]
+
+    def open_closing(
+        self, first: date, last: date, limit: int, after: Versioned[Deal] | None = None
+    ) -> list[Versioned[Deal]]:
+        """Open deals that close on a day from ``first`` to ``last``, in that order, from behind ``after``."""
+        query = where(self._collection, "state", "==", DealState.OPEN.value)
+        query = where(query, "closing_date", ">=", first.isoformat())
+        query = where(query, "closing_date", "<=", last.isoformat()).order_by("closing_date").order_by(NAME)
+        start_after: list[Any] | None = None
+        if after is not None and after.value.closing_date is not None:
+            start_after = [after.value.closing_date.isoformat(), self._client.document(after.path)]
+        return self._fetch(query, limit, start_after)
