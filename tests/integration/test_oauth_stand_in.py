@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -263,6 +264,16 @@ def test_code_works_once_and_its_reuse_revokes(google: Google) -> None:
     )
     assert google.accounts.check(first["access_token"]) is None
     assert DEAD == google.refresh(first["refresh_token"]).json()
+
+
+def test_parallel_exchanges_of_one_code_yield_one_success(google: Google) -> None:
+    """Of eight simultaneous exchanges of one code exactly one gets tokens."""
+    code = google.code()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: google.exchange(code).status_code, range(8)))
+
+    assert [200] + [400] * 7 == sorted(statuses)
 
 
 def test_code_lasts_ten_minutes(google: Google) -> None:

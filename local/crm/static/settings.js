@@ -4,10 +4,18 @@ import { button, element, when } from "./dom.js";
 const FEATURES = ["mail", "mailmagnet", "actions", "labels"];
 const LEVELS = { private: "Only me", custom: "Contacts that I share", public: "All contacts" };
 
+let waiting = null;
+
 // Opens Google's page and waits for the ticket; the popup is opened by the click itself, or the browser blocks it.
 async function connect(session) {
   const popup = window.open("", "gmail-consent", "width=560,height=760");
-  const channel = new BroadcastChannel("gmail-connection");
+  if (!popup) {
+    session.say("Allow popups for this page, then try again.");
+    return;
+  }
+  // A popup that was closed never answers: a new attempt takes its place, so that one answer is claimed once.
+  waiting?.close();
+  const channel = (waiting = new BroadcastChannel("gmail-connection"));
   try {
     const answered = new Promise((resolve) => channel.addEventListener("message", resolve, { once: true }));
     const { url } = await session.api.connection("POST", "/authorize", {
@@ -24,7 +32,7 @@ async function connect(session) {
     await session.show(() => showSettings(session));
   } finally {
     channel.close();
-    popup?.close();
+    popup.close();
   }
 }
 
