@@ -218,7 +218,10 @@ def verify_service(headers: Headers, *, audience: str, email: str) -> None:
     unverified_token = parse_bearer(headers.get("Authorization", ""))
     if headers.get("X-Serverless-Authorization"):
         raise Unauthenticated
-    if settings.trust_run_iam and unverified_token.rpartition(".")[2] == REMOVED_SIGNATURE:
+    has_signature = unverified_token.rpartition(".")[2] != REMOVED_SIGNATURE
+    if not has_signature and not settings.trust_run_iam:
+        raise Unauthenticated
+    if not has_signature:
         claims = _verify_claims(unverified_token, issuer=settings.google_issuer, audience=audience, key=None)
     else:
         claims = verify_signed(unverified_token, google_keys(), issuer=settings.google_issuer, audience=audience)
