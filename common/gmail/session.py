@@ -1,0 +1,169 @@
+"""Owns how calls to one mailbox are made: token, slots, budgets, what is tried again, and what is told of failures.
+
+Knows no method's parameters. Threads may share a session: each request has an Http of its own.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from common import clock, tokens
+from common.errors import RateLimited
+from common.gmail import transport
+from common.gmail.budget import Share, slots
+from common.gmail.errors import Remedy, SendAmbiguous, Trouble, parse_trouble, unreachable
+from common.gmail.transport import AnswerLost, Http, NotSent, Refused
+from common.gmail.units import UNITS
+from common.model import Connection
+
+T = TypeVar("T")
+
+BACK_OFF_TRIES: Final = 4
+_FIRST_WAIT_S: Final = 0.5
+_CALL_LIMIT_S: Final = 120.0
+
+
+@dataclass
+class _Tries:
+    """What has been tried again for one call."""
+
+    renewed: bool = False
+    repeated: bool = False
+    backed_off: int = 0
+
+
+@dataclass
+class Session:
+    """Calls to the mailbox of ``connection``. ``calls`` lists methods and their units, in the order made.
+
+    ``ends_s`` (monotonic) bounds all of them together. A hint by Google to wait is handed to ``keep_retry_after``, and
+    from then on this session asks nothing more: asking earlier would push the time out.
+    """
+
+    connection: Connection
+    share: Share
+    background: bool
+    keep_retry_after: Callable[[datetime], None]
+    ends_s: float | None = None
+    retry_after: datetime | None = None
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    _rejected: str = field(default="", repr=False)
+
+    def read(self, method: str, request: Any) -> Any:
+        """Executes a request that only reads: after trouble on Gmail's side it is asked once more, for people."""
+        return self._run({method: 1}, lambda http: transport.execute(request, http), repeatable=not self.background)
+
+    def read_batch(self, method: str, requests: Mapping[str, Any]) -> dict[str, Any | Trouble]:
+        """Executes reads in one HTTP request; each part has its answer or its trouble."""
+        cost = {method: len(requests)}
+        parts = self._run(cost, lambda http: transport.execute_batch(requests, http), repeatable=not self.background)
+        return {key: self._hear(part) if isinstance(part, Refused) else part for key, part in parts.items()}
+
+    def write(self, method: str, request: Any) -> Any:
+        """Executes a request that changes something: tried again only where Gmail has refused it undone."""
+        return self._run({method: 1}, lambda http: transport.execute_upload(request, http), repeatable=False)
+
+    def send(self, method: str, request: Any) -> Any:
+        """Sends once. Raises SendAmbiguous where nobody knows whether it went out, Problem where it did not.
+
+        Only a refused access token lets it be asked again: such a request has not been looked at.
+        """
+        tries = _Tries()
+        while True:
+            trouble: Trouble | None = None
+            try:
+                return self._attempt({method: 1}, lambda http: transport.execute_upload(request, http), fresh=True)
+            except Refused as refused:
+                if refused.status < HTTPStatus.INTERNAL_SERVER_ERROR and refused.status != HTTPStatus.REQUEST_TIMEOUT:
+                    trouble = self._hear(refused)
+            except NotSent:
+                trouble = unreachable()
+            except AnswerLost:
+                pass
+            if trouble is None:
+                raise SendAmbiguous
+            if trouble.remedy is not Remedy.REFRESH or tries.renewed or request.resumable_uri:
+                raise trouble.problem
+            tries.renewed = True
+
+    def verify_open(self) -> None:
+        """Raises RateLimited while Google's hint lies ahead."""
+        until = self.retry_after
+        if until is not None and until > clock.now():
+            raise RateLimited("gmail-rate-limited", retry_at=until)
+
+    def back_off(self, attempt: int) -> bool:
+        """Sleeps before try ``attempt`` (1, 2 …), twice as long each time, with jitter. False where no time is left."""
+        wait_s = _FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311  (spreads, hides nothing)
+        if attempt >= BACK_OFF_TRIES or wait_s > self._left_s():
+            return False
+        time.sleep(wait_s)
+        return True
+
+    def _run(self, cost: Mapping[str, int], run: Callable[[Http], T], *, repeatable: bool) -> T:
+        tries = _Tries()
+        while True:
+            trouble: Trouble
+            try:
+                return self._attempt(cost, run)
+            except Refused as refused:
+                trouble = self._hear(refused)
+            except (NotSent, AnswerLost):
+                trouble = unreachable()
+            # Raised out here, so that no cause hangs on it: its text would hold the URL.
+            if not self._may_try_again(trouble, tries, repeatable=repeatable):
+                raise trouble.problem
+
+    def _attempt(self, cost: Mapping[str, int], run: Callable[[Http], T], *, fresh: bool = False) -> T:
+        self.verify_open()
+        for method, count in cost.items():
+            self.share.take(UNITS[method] * count)
+        self._bearer()
+        ends_s = time.monotonic() + self._left_s()
+        with slots().hold(self.connection.mailbox_key, self._left_s()):
+            self.calls.extend((method, UNITS[method]) for method, count in cost.items() for _ in range(count))
+            http = Http(self._bearer, self._reject, ends_s, fresh=fresh)
+            try:
+                return run(http)
+            except Refused as refused:
+                if refused.status == HTTPStatus.UNAUTHORIZED:
+                    http.renew()
+                raise
+            finally:
+                http.close()
+
+    def _may_try_again(self, trouble: Trouble, tries: _Tries, *, repeatable: bool) -> bool:
+        match trouble.remedy:
+            case Remedy.REFRESH if not tries.renewed:
+                tries.renewed = True
+                return True
+            case Remedy.REPEAT if repeatable and not tries.repeated:
+                tries.repeated = True
+                return True
+            case Remedy.BACK_OFF:
+                tries.backed_off += 1
+                return self.back_off(tries.backed_off)
+            case _:
+                return False
+
+    def _hear(self, refused: Refused) -> Trouble:
+        trouble = parse_trouble(refused.status, refused.content)
+        if trouble.keep_until is not None:
+            self.retry_after = trouble.keep_until
+            self.keep_retry_after(trouble.keep_until)
+        return trouble
+
+    def _bearer(self) -> str:
+        return tokens.access_token(self.connection, rejected=self._rejected)
+
+    def _reject(self, token: str) -> None:
+        self._rejected = token
+
+    def _left_s(self) -> float:
+        return _CALL_LIMIT_S if self.ends_s is None else min(_CALL_LIMIT_S, self.ends_s - time.monotonic())

@@ -1,0 +1,236 @@
+"""Owns how a request of google-api-python-client gets to Gmail and its answer back. Alone imports that library.
+
+The library's own httplib2 sends a request again, unasked, when a connection closes without an answer: a mail would go
+out twice. So its place is taken by ``Http`` below, over urllib3, which sends once. What failed is told as
+``NotSent`` or ``AnswerLost``, without the cause, whose text would hold the URL.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Final
+
+import certifi
+import googleapiclient
+import httplib2
+import urllib3
+from googleapiclient import discovery
+from googleapiclient.errors import BatchError, HttpError
+from googleapiclient.http import BatchHttpRequest, HttpRequest, MediaIoBaseUpload
+
+from common.config import config
+
+_DOCUMENT: Final = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "gmail.v1.json"
+_CONNECT_TIMEOUT_S: Final = 5.0
+_READ_TIMEOUT_S: Final = 30.0
+_MAX_ANSWER_BYTES: Final = 96 * 1024 * 1024
+_CHUNK_BYTES: Final = 256 * 1024
+# Google answers zipped only where the agent says so, too.
+_AGENT: Final = "gmail-in-crm (gzip)"
+# Above it, Google recommends resumable uploads (Gmail API, uploads); and it spares copies of the mail in memory.
+_RESUMABLE_ABOVE_BYTES: Final = 5 * 1024 * 1024
+_CHUNK_TRIES: Final = 3
+
+
+class NotSent(Exception):
+    """No connection: Gmail has seen nothing of the request."""
+
+
+class AnswerLost(Exception):
+    """Gmail may have done what was asked, or not."""
+
+
+class Refused(Exception):
+    """An answer of 300 or above. Its content is not for eyes: it may quote what was asked."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.content = content
+
+
+class Http:
+    """What the library calls an Http, for one use. ``token`` is asked at each request, ``reject`` hears of bad ones."""
+
+    def __init__(
+        self, token: Callable[[], str], reject: Callable[[str], None], ends_s: float, *, fresh: bool = False
+    ) -> None:
+        self._token = token
+        self._reject = reject
+        self._ends_s = ends_s
+        self._sent_token = ""
+        # A send has a connection of its own: one kept alive may have died, and a lost answer is dear.
+        self._pool = _new_pool() if fresh else _shared_pool()
+        self._fresh = fresh
+
+    def renew(self) -> None:
+        """The token sent last was refused: the next request is to have another."""
+        self._reject(self._sent_token)
+
+    def close(self) -> None:
+        """Closes the connection of a send."""
+        if self._fresh:
+            self._pool.clear()
+
+    def request(
+        self, uri: str, method: str = "GET", body: str | bytes | IO[bytes] | None = None, headers: Any = None
+    ) -> tuple[httplib2.Response, bytes]:
+        """Sends once. Raises NotSent or AnswerLost."""
+        self._sent_token = self._token()
+        own = {"authorization": f"Bearer {self._sent_token}", "user-agent": _AGENT}
+        sent_headers = {name.lower(): value for name, value in (headers or {}).items()} | own
+        failure: NotSent | AnswerLost
+        try:
+            return self._exchange(uri, method, body, sent_headers)
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            failure = NotSent()
+        except (urllib3.exceptions.HTTPError, OSError):
+            failure = AnswerLost()
+        raise failure
+
+    def _exchange(
+        self, uri: str, method: str, body: str | bytes | IO[bytes] | None, headers: Mapping[str, str]
+    ) -> tuple[httplib2.Response, bytes]:
+        left_s = self._ends_s - time.monotonic()
+        if left_s <= 0:
+            raise NotSent
+        response = self._pool.urlopen(
+            method,
+            uri,
+            body=body,
+            headers=headers,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=min(_CONNECT_TIMEOUT_S, left_s), read=min(_READ_TIMEOUT_S, left_s)),
+        )
+        try:
+            content = self._read(response)
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        answer = httplib2.Response({**response.headers, "status": str(response.status)})
+        answer.reason = response.reason or ""
+        return answer, content
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        content = bytearray()
+        for chunk in response.stream(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > _MAX_ANSWER_BYTES or time.monotonic() > self._ends_s:
+                raise AnswerLost
+        return bytes(content)
+
+
+class _NoHttp:
+    """Stands where the library wants an Http at build time; each use brings its own."""
+
+    def request(self, *_: object, **__: object) -> None:
+        raise LookupError("every request is executed with an Http of its own")
+
+
+class _Batch(BatchHttpRequest):  # type: ignore[misc]  # the library has no types
+    """The library repeats parts that were answered 401, once; they need another token then."""
+
+    def _refresh_and_apply_credentials(self, _request: HttpRequest, http: Http) -> None:
+        http.renew()
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(_DOCUMENT.read_bytes())
+    return document
+
+
+@cache
+def _build(root_url: str) -> Any:
+    document = {**_document(), "rootUrl": f"{root_url}/", "baseUrl": f"{root_url}/"}
+    document.pop("mtlsRootUrl", None)
+    return discovery.build_from_document(document, http=_NoHttp()).users()
+
+
+def users() -> Any:
+    """The library's resource ``users`` of the configured Gmail; it builds requests and may be shared by threads."""
+    return _build(_root_url())
+
+
+def _root_url() -> str:
+    return config().gmail_url.rstrip("/")
+
+
+@cache
+def _shared_pool() -> urllib3.PoolManager:
+    return _new_pool(connections=20)
+
+
+def _new_pool(connections: int = 1) -> urllib3.PoolManager:
+    return urllib3.PoolManager(num_pools=4, maxsize=connections, ca_certs=certifi.where())
+
+
+def execute(request: HttpRequest, http: Http) -> Any:
+    """The answer's JSON. Raises Refused, NotSent, AnswerLost."""
+    refused: Refused
+    try:
+        return request.execute(http=http)
+    except HttpError as error:
+        refused = Refused(int(error.resp.status), error.content)
+    except ValueError:
+        # Not JSON: some machine between Gmail and here has answered.
+        refused = Refused(502, b"")
+    raise refused
+
+
+def execute_batch(requests: Mapping[str, HttpRequest], http: Http) -> dict[str, Any | Refused]:
+    """The answers of at most 50 requests in one. Raises Refused where all of it was refused, NotSent, AnswerLost."""
+    answers: dict[str, Any | Refused] = {}
+
+    def take(key: str, answer: Any, error: HttpError | None) -> None:
+        answers[key] = answer if error is None else Refused(int(error.resp.status), error.content)
+
+    batch = _Batch(callback=take, batch_uri=f"{_root_url()}/{_document()['batchPath']}")
+    for key, request in requests.items():
+        batch.add(request, request_id=key)
+    failure: Exception
+    try:
+        batch.execute(http=http)
+        return answers
+    except BatchError:
+        failure = AnswerLost()
+    except HttpError as error:
+        failure = Refused(int(error.resp.status), error.content)
+    except (ValueError, LookupError, TypeError):
+        # A part is missing or cannot be read.
+        failure = AnswerLost()
+    raise failure
+
+
+def media_of(mail: IO[bytes], size_bytes: int) -> MediaIoBaseUpload:
+    """A mail as the library uploads it: in one part, or streamed in a resumable upload where it is big."""
+    resumable = size_bytes > _RESUMABLE_ABOVE_BYTES
+    return MediaIoBaseUpload(mail, mimetype="message/rfc822", chunksize=-1, resumable=resumable)
+
+
+def execute_upload(request: HttpRequest, http: Http) -> Any:
+    """The answer to an upload. Raises Refused, NotSent (nothing of the mail was taken), AnswerLost."""
+    if request.resumable is None:
+        return execute(request, http)
+    failure: Exception
+    try:
+        for _ in range(_CHUNK_TRIES):
+            _, answer = request.next_chunk(http=http)
+            if answer is not None:
+                return answer
+        failure = AnswerLost()
+    except HttpError as error:
+        failure = Refused(int(error.resp.status), error.content)
+    except AnswerLost:
+        # Until Google has named the place for the upload, it has nothing of the mail.
+        failure = AnswerLost() if request.resumable_uri else NotSent()
+    except ValueError:
+        failure = AnswerLost()
+    raise failure
