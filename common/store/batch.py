@@ -157,7 +157,7 @@ def as_version(update_time: Any) -> DatetimeWithNanoseconds:
     """The update time in one form: gets and commits give a time, queries a protobuf timestamp."""
     if isinstance(update_time, DatetimeWithNanoseconds):
         return update_time
-    return DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-any-return]
+    return DatetimeWithNanoseconds.from_timestamp_pb(update_time)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def is_expired(stored: dict[str, Any]) -> bool:
