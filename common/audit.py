@@ -14,14 +14,14 @@ from common import clock
 from common.keys import random_token
 from common.model import AuditRecord, Policy
 
-CONNECTED: Final = "connection.created"
-RECONNECTED: Final = "connection.reconnected"
-CHANGED: Final = "connection.changed"
-DEACTIVATED: Final = "connection.deactivated"
-REAUTH_REQUIRED: Final = "connection.reauth-required"
-CLAIM_REFUSED: Final = "connection.claim-refused"
-GIVEN_UP: Final = "revocation.given-up"
-POLICY: Final = "policy.changed"
+CONNECTED: Final = "connection_created"
+RECONNECTED: Final = "connection_reconnected"
+CHANGED: Final = "connection_changed"
+DEACTIVATED: Final = "connection_deactivated"
+REAUTH_REQUIRED: Final = "reauth_required"
+CLAIM_REFUSED: Final = "claim_refused"
+GIVEN_UP: Final = "revocation_given_up"
+POLICY: Final = "policy_changed"
 # Who acts where no person does.
 SYSTEM: Final = "system"
 GOOGLE: Final = "google"

@@ -1,0 +1,305 @@
+"""Owns the claim of a consent by the same signed-in user: the code is exchanged here, and the connection made.
+
+In this order, so that a death between any two steps leaves nothing that housekeeping does not find: the consent is
+consumed by one preconditioned write; the code is exchanged; the secret is made under a name that follows from the
+user and the generation; one commit makes the connection; what it replaces is taken down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Annotated, Any, Final
+
+import msgspec
+from google.api_core import exceptions as google_errors
+
+from common import audit, clock, log, oauth, revocation, secrets, tasks, tokens, webhook
+from common.auth import Caller
+from common.config import config
+from common.consent import SEALED_CODE
+from common.errors import BadRequest, Conflict, Forbidden, Problem
+from common.keys import Unsealable, keys, random_token, sha256
+from common.mail.addresses import domain, normalise
+from common.membership import verify_allowed, verify_member
+from common.model import (
+    Connection,
+    ConnectionStatus,
+    Feature,
+    PendingConnection,
+    Policy,
+    SharingLevel,
+    User,
+    Work,
+)
+from common.oauth import Grant, Identity
+from common.store.client import Batch, Context, Lost, Versioned, store
+
+_GENERATION_BYTES: Final = 12
+_ALIASES_TIMEOUT_S: Final = 5.0
+
+
+class ClaimBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The one-time ticket from the fragment of the URL to which Google's redirect led."""
+
+    ticket: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Everything that decides on one claim, and what Google granted."""
+
+    pending: PendingConnection
+    context: Context
+    user: User
+    grant: Grant
+
+    @property
+    def former(self) -> Connection | None:
+        """The connection that this one replaces."""
+        return self.context.connection.value if self.context.connection else None
+
+
+def mailbox_key(sub: str) -> str:
+    """How a Google account is named in our store: a keyed hash of its ``sub``, which no change of address changes."""
+    return keys().hash("mailbox", sub)
+
+
+def apply_claim(caller: Caller, body: ClaimBody, *, locale: str) -> Connection:
+    """Makes the caller's connection from a ticket. Raises a Problem, after which nothing is minted or left behind."""
+    held = _load_pending(caller, body.ticket)
+    context = store().load_context(caller.user_id)
+    user = verify_member(caller, context.user.value if context.user else None)
+    verify_allowed([Feature(name) for name in held.value.features], context.policy.value)
+    if held.value.generation != (context.connection.value.generation if context.connection else ""):
+        store().pending.delete(held.value.state_hash)
+        raise _changed_meanwhile()
+    grant = _exchange(held, body.ticket)
+    claim = Claim(held.value, context, user, grant)
+    try:
+        verify_grant(grant, user, context.policy.value)
+    except Problem:
+        _give_back(grant)
+        store().pending.delete(held.value.state_hash)
+        raise
+    return _apply(claim, locale)
+
+
+def _load_pending(caller: Caller, unverified_ticket: str) -> Versioned[PendingConnection]:
+    held = store().pending.load(unverified_ticket.partition(".")[0])
+    if held is None or not hmac.compare_digest(held.value.ticket_hash, sha256(unverified_ticket)):
+        raise _invalid_ticket()
+    if held.value.user_id != caller.user_id:
+        _refuse_claimer(caller, held)
+    if held.value.consumed:
+        raise _invalid_ticket()
+    return held
+
+
+def _refuse_claimer(caller: Caller, held: Versioned[PendingConnection]) -> None:
+    policy = store().policies.load_policy().value
+    record = audit.new_record(policy, actor=caller.user_id, action=audit.CLAIM_REFUSED, subject=held.value.user_id)
+    with store().batch() as batch:
+        store().pending.delete(held.value.state_hash, batch=batch)
+        store().audit.add(record, batch=batch)
+    raise Forbidden("ticket-of-another-user", "this sign-in was begun by somebody else; it is void now")
+
+
+def _exchange(held: Versioned[PendingConnection], ticket: str) -> Grant:
+    """Consumes the consent, then exchanges its code. Raises a Problem."""
+    try:
+        code, verifier = keys().unseal(SEALED_CODE, held.value.sealed, under=ticket)
+        store().pending.update(held, consumed=True)
+    except (Lost, Unsealable) as error:
+        raise _invalid_ticket() from error
+    refusal: Problem
+    try:
+        return oauth.exchange_code(code, verifier)
+    except oauth.OAuthUnavailable as error:
+        # The same ticket may try again; if Google had taken the code after all, it refuses the second use.
+        store().pending.patch(held.value.state_hash, consumed=False)
+        refusal = error
+    except oauth.InvalidGrant:
+        refusal = BadRequest("code-refused", "Google does not take this sign-in any more: start again")
+    except oauth.OAuthRefused as error:
+        refusal = error
+    if not isinstance(refusal, oauth.OAuthUnavailable):
+        store().pending.delete(held.value.state_hash)
+    raise refusal
+
+
+def verify_grant(grant: Grant, user: User, policy: Policy) -> None:
+    """Raises Forbidden unless the grant lets mail be read, from a verified address that the policy takes."""
+    if not grant.identity.email_verified:
+        raise Forbidden("email-not-verified", "Google has not verified this address")
+    if not is_mailbox_allowed(grant.identity, user, policy):
+        raise Forbidden("mailbox-not-allowed", "the administrators' policy does not take this mailbox")
+    if not grant.scopes & {oauth.READONLY, oauth.MODIFY}:
+        raise Forbidden("scopes-missing", "without leave to read mail there is nothing to connect")
+
+
+def is_mailbox_allowed(identity: Identity, user: User, policy: Policy) -> bool:
+    """Whether the address is the user's own or of a listed domain, where the policy wants that."""
+    if not policy.mailbox_must_match_user and not policy.mailbox_domains:
+        return True
+    address = normalise(identity.email)
+    if policy.mailbox_must_match_user and user.email and address == normalise(user.email):
+        return True
+    return domain(address) in policy.mailbox_domains
+
+
+def plan_connection(claim: Claim, generation: str, locale: str) -> Connection:
+    """The new connection: the former one's settings if it is the same mailbox, else everything afresh."""
+    key = mailbox_key(claim.grant.identity.sub)
+    fresh = Connection(
+        user_id=claim.user.user_id,
+        address=normalise(claim.grant.identity.email),
+        mailbox_key=key,
+        generation=generation,
+        secret=secrets.secret_name(claim.user.user_id, generation),
+        scopes=claim.grant.scopes,
+        connected_at=clock.now(),
+        locale=locale,
+    )
+    if claim.former is None or claim.former.mailbox_key != key:
+        return fresh
+    return replace(
+        claim.former,
+        address=fresh.address,
+        generation=fresh.generation,
+        secret=fresh.secret,
+        scopes=fresh.scopes,
+        connected_at=fresh.connected_at,
+        status=ConnectionStatus.CONNECTED,
+        reauth_reason="",
+    )
+
+
+def _apply(claim: Claim, locale: str) -> Connection:
+    connection = plan_connection(claim, random_token(_GENERATION_BYTES), locale)
+    if claim.former is None:
+        # What an earlier connection may have left must not come back to life with this one.
+        revocation.delete_held_data(connection.user_id)
+    try:
+        secrets.create(connection.secret)
+        secrets.add_version(connection.secret, claim.grant.refresh_token)
+    except google_errors.GoogleAPICallError:
+        _give_back(claim.grant)
+        raise
+    try:
+        _commit(claim, connection)
+    except Lost as error:
+        secrets.destroy(connection.secret)
+        _give_back(claim.grant)
+        raise _changed_meanwhile() from error
+    _apply_aftermath(claim, connection)
+    return connection
+
+
+def _commit(claim: Claim, connection: Connection) -> None:
+    policy, former = claim.context.policy.value, claim.former
+    action = audit.CONNECTED if former is None else audit.RECONNECTED
+    record = audit.new_record(policy, actor=connection.user_id, action=action, subject=connection.user_id)
+    with store().batch() as batch:
+        if claim.context.connection is None:
+            store().connections.create(connection, batch=batch)
+        else:
+            store().connections.update(claim.context.connection, batch=batch, **_all_fields(connection))
+        store().mailboxes.join(connection.mailbox_key, connection.user_id, batch=batch)
+        if former is not None and former.mailbox_key != connection.mailbox_key:
+            revocation.take_down(claim.context, batch)
+        elif former is not None:
+            _carry_over(claim.context, connection, batch)
+        store().pending.delete(claim.pending.state_hash, batch=batch)
+        store().audit.add(record, batch=batch)
+
+
+def _all_fields(connection: Connection) -> dict[str, Any]:
+    return {entry.name: getattr(connection, entry.name) for entry in fields(connection)}
+
+
+def _carry_over(context: Context, connection: Connection, batch: Batch) -> None:
+    """The same mailbox again: what handlers noted goes on under the new generation."""
+    if context.sync is not None:
+        store().syncs.patch(connection.user_id, batch=batch, generation=connection.generation)
+    if connection.labels:
+        work = Work(user_id=connection.user_id, due_at=clock.now(), generation=connection.generation)
+        store().work.save(work, batch=batch)
+
+
+def _apply_aftermath(claim: Claim, connection: Connection) -> None:
+    """What follows from the commit. Each step is found again by housekeeping or the daily renewal if it is lost."""
+    tokens.forget(connection.user_id)
+    former = claim.former
+    if former is not None and former.mailbox_key != connection.mailbox_key:
+        revocation.enqueue(revocation.revocation_id(former), former.user_id, attempt=0)
+    elif former is not None:
+        _attempt(partial(secrets.destroy, former.secret))
+        if connection.mailmagnet:
+            _attempt(partial(enqueue_magnet, connection, "start"))
+    _attempt(partial(note_aliases, connection))
+    webhook.enqueue_status(connection)
+    log.event("connected", user=keys().hash("log", connection.user_id), outcome="again" if former else "new")
+
+
+def _attempt(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except (Problem, google_errors.GoogleAPICallError) as error:
+        log.failure("claim-aftermath", error)
+
+
+def note_aliases(connection: Connection) -> None:
+    """Keeps the mailbox's verified aliases: they count as inside (design, section Sharing)."""
+    # Imported here: most requests of the function that owns this never need Gmail's client.
+    from common.gmail.client import open_gmail
+
+    found = open_gmail(connection, timeout_s=_ALIASES_TIMEOUT_S).list_send_as()
+    aliases = {normalise(one.address) for one in found if one.verified} - {connection.address}
+    held = store().connections.load(connection.user_id)
+    if held is None or held.value.generation != connection.generation:
+        return
+    with contextlib.suppress(Lost):
+        store().connections.update(held, aliases=tuple(sorted(aliases)))
+
+
+def enqueue_magnet(connection: Connection, kind: str) -> None:
+    """Leaves a task for magnet_ingest that begins or ends MailMagnet for the connection."""
+    settings = config()
+    tasks.enqueue(
+        settings.ingest_queue,
+        tasks.user_url(settings.magnet_ingest_url, connection.user_id),
+        {"kind": kind, "user": connection.user_id, "generation": connection.generation},
+        user_id=connection.user_id,
+        generation=connection.generation,
+        slot=clock.now().isoformat(timespec="milliseconds"),
+        audience=settings.magnet_ingest_url,
+    )
+
+
+def _give_back(grant: Grant) -> None:
+    """Revokes a grant of no use here, unless the mailbox is connected by somebody: revoking would hit all of them."""
+    mailbox = store().mailboxes.load(mailbox_key(grant.identity.sub))
+    if mailbox is not None and mailbox.value.user_ids:
+        return
+    try:
+        oauth.revoke(grant.refresh_token)
+    except Problem as problem:
+        log.failure("give-back", problem)
+
+
+def _invalid_ticket() -> BadRequest:
+    return BadRequest("invalid-ticket", "this ticket is unknown, over or used: start again")
+
+
+def _changed_meanwhile() -> Conflict:
+    return Conflict("connection-changed-meanwhile", "the connection changed since the sign-in began: start again")
+
+
+__all__ = [
+    "Claim", "ClaimBody", "apply_claim", "enqueue_magnet", "is_mailbox_allowed", "mailbox_key", "plan_connection",
+    "verify_grant",
+]  # fmt: skip
