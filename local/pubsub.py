@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
 from collections import deque
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 ACKNOWLEDGED = frozenset({102, 200, 201, 202, 204})
 _KEPT_MESSAGES = 20_000
+# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+_TOPIC_NAME = re.compile(r"projects/[^/]+/topics/(?!goog)[A-Za-z][\w.~+%-]{2,254}", re.ASCII)
+_SUBSCRIPTION_NAME = re.compile(r"projects/[^/]+/subscriptions/(?!goog)[A-Za-z][\w.~+%-]{2,254}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,9 @@ class PubSub:
         self._loop = Loop("pubsub", self._push_due)
 
     def create_topic(self, topic: str) -> None:
-        """Makes the topic; an existing one stays as it is."""
+        """Makes the topic; an existing one stays as it is. Raises ValueError for a name that Google would refuse."""
+        if not _TOPIC_NAME.fullmatch(topic):
+            raise ValueError(f"{topic} is not the name of a topic")
         with self._lock:
             self._topics.setdefault(topic, deque(maxlen=_KEPT_MESSAGES))
 
@@ -122,7 +128,9 @@ class PubSub:
         return topic in self._topics
 
     def create_push_subscription(self, name: str, topic: str, settings: PushSettings) -> None:
-        """Makes or replaces the subscription. Raises KeyError for an unknown topic, also one for dead letters."""
+        """Makes or replaces the subscription. Raises KeyError for an unknown topic, ValueError for a bad name."""
+        if not _SUBSCRIPTION_NAME.fullmatch(name):
+            raise ValueError(f"{name} is not the name of a subscription")
         with self._lock:
             _ = self._topics[topic]
             if settings.dead_letter_topic:

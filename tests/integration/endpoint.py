@@ -49,9 +49,7 @@ class Endpoint:
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-            self.received.append(
-                Received(request.method, request.path, headers, request.get_data(), time.monotonic())
-            )
+            self.received.append(Received(request.method, request.path, headers, request.get_data(), time.monotonic()))
             status = self.answers.popleft() if self.answers else 204
         time.sleep(self.slow_s)
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -47,7 +48,9 @@ class Bench:
         self.client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=self.channel))
 
     def queue(self, **settings: Any) -> tasks_v2.Queue:
-        return self.client.create_queue(parent=LOCATION, queue={"name": QUEUE, "retry_config": FAST_RETRY, **settings})
+        return self.client.create_queue(
+            request={"parent": LOCATION, "queue": {"name": QUEUE, "retry_config": FAST_RETRY, **settings}}
+        )
 
     def add(self, name: str = "", body: bytes = b"{}", *, full: bool = False, **task: Any) -> Any:
         http = {"url": f"{self.endpoint.url}/users/anna", "body": body, **task.pop("http", {})}
@@ -236,7 +239,7 @@ def test_retries_back_off(bench: Bench) -> None:
     bench.server.drain(5)
 
     times = [received.at_s for received in bench.endpoint.received]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(times)]
     assert all(wait >= planned for wait, planned in zip(waits, [0.02, 0.04, 0.08], strict=True))
 
 
@@ -375,7 +378,7 @@ def test_paused_and_purged_queue(bench: Bench) -> None:
 
 def test_queue_has_googles_defaults(empty_bench: Bench) -> None:
     """What is not set is 500 dispatches a second, 1,000 at once, 100 attempts, 0.1 s to 1 h, 16 doublings."""
-    empty_bench.client.create_queue(parent=LOCATION, queue={"name": QUEUE})
+    empty_bench.client.create_queue(request={"parent": LOCATION, "queue": {"name": QUEUE}})
     queue: Any = empty_bench.client.get_queue(name=QUEUE)
 
     assert (500, 1000) == (queue.rate_limits.max_dispatches_per_second, queue.rate_limits.max_concurrent_dispatches)

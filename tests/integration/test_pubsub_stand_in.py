@@ -6,15 +6,18 @@ import base64
 import json
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from local.clock import LocalClock
 from local.dispatch import wait_until_idle
+from local.emulators import PubsubEmulator, pubsub_missing
 from local.faults import Fault, Faults
 from local.ledger import Ledger
-from local.pubsub import PubSub, PushSettings
+from local.pubsub import OfficialPubSub, PubSub, PushSettings
 from tests.integration.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -147,7 +150,7 @@ def test_retries_back_off(bench: Bench) -> None:
     bench.pubsub.drain(5)
 
     times = [received.at_s for received in bench.endpoint.received]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(times)]
     assert all(wait >= planned for wait, planned in zip(waits, [0.02, 0.04, 0.08, 0.08], strict=True))
 
 
@@ -259,3 +262,49 @@ def test_unknown_topics_are_refused(bench: Bench) -> None:
         bench.pubsub.create_push_subscription(SUBSCRIPTION, "projects/local-project/topics/other", bench.settings)
     with pytest.raises(KeyError):
         bench.subscribe(dead_letter_topic="projects/local-project/topics/other")
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[OfficialPubSub]:
+    if missing := pubsub_missing():
+        pytest.skip(f"the official Pub/Sub emulator is missing: {missing}")
+    with PubsubEmulator() as running:
+        official = OfficialPubSub(running.address)
+        yield official
+        official.stop()
+
+
+def _without_times(body: dict[str, Any]) -> dict[str, Any]:
+    changing = {"messageId", "message_id", "publishTime", "publish_time"}
+    return {**body, "message": {name: "" if name in changing else value for name, value in body["message"].items()}}
+
+
+@pytest.mark.emulator
+def test_official_emulator_pushes_the_same(bench: Bench, emulator: OfficialPubSub) -> None:
+    """Google's emulator posts the same body as the stand-in, repeats it after a nack, and takes 204 for an answer."""
+    emulator.create_topic(TOPIC)
+    emulator.create_topic(TOPIC)
+    emulator.create_push_subscription(SUBSCRIPTION, TOPIC, bench.settings)
+    bench.endpoint.answers.append(503)
+    emulator.publish(TOPIC, b'{"historyId":"7"}', {"kind": "test"})
+    wait_until_idle(lambda: len(bench.endpoint.received) == 2, 20, lambda: "the emulator does not push")
+    official = bench.pushed()
+
+    bench.pubsub.publish(TOPIC, b'{"historyId":"7"}', {"kind": "test"})
+    bench.pubsub.drain(5)
+    own = bench.pushed()[-1]
+    assert official[0] == official[1]
+    assert _without_times(official[0]) == _without_times(own)
+    assert len(official[0]["message"]["publishTime"]) == len(own["message"]["publishTime"])
+
+
+@pytest.mark.parametrize(
+    "name", ["projects/local-project/topics/ab", "projects/local-project/topics/1abc", "gmail-push"]
+)
+@pytest.mark.emulator
+def test_official_emulator_refuses_the_same_names(bench: Bench, emulator: OfficialPubSub, name: str) -> None:
+    """A topic's id has 3 to 255 characters and begins with a letter: the stand-in and Google's emulator agree."""
+    with pytest.raises(requests.HTTPError):
+        emulator.create_topic(name)
+    with pytest.raises(ValueError, match="not the name of a topic"):
+        bench.pubsub.create_topic(name)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 PROJECT = "projects/local-project"
 NUMBERED = "projects/123456789012"
-AUTOMATIC = {"automatic": {}}
+AUTOMATIC: dict[str, dict[str, str]] = {"automatic": {}}
 
 
 class Bench:
