@@ -75,7 +75,10 @@ ROLE_PREFIX: Final = "role:"
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """One CRM user's link to one Gmail mailbox: what people set. ``secret`` is the short name of the secret."""
+    """One CRM user's link to one Gmail mailbox: what people set. ``secret`` is the short name of the secret.
+
+    ``connected_at`` is when the present grant was made, ``changed_at`` when its user last turned something on or off.
+    """
 
     user_id: str
     address: str
@@ -95,6 +98,7 @@ class Connection:
     hidden_label_id: str = ""
     locale: str = "en"
     aliases: tuple[str, ...] = ()
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +313,19 @@ class DispatchState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FullLoad:
+    """The full load of the directory under way: since when, and which kinds of records it has named so far."""
+
+    load_id: str = ""
+    started_at: datetime | None = None
+    kinds: tuple[str, ...] = ()
+
+
+# Of users, contacts and deals: ``full_load`` is the last full load that named the record; ``expires_at`` is set while
+# it is deleted, so that the mark is gone when nobody needs it any more.
+
+
+@dataclass(frozen=True, kw_only=True)
 class User:
     """A CRM user in the directory. ``heard_at`` is when the CRM or a verified token last told of the user."""
 
@@ -322,6 +339,8 @@ class User:
     inactive_since: datetime | None = None
     deleted: bool = False
     updated_at: datetime | None = None
+    full_load: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,6 +361,8 @@ class Contact:
     visible_to: tuple[str, ...] = ()
     deleted: bool = False
     updated_at: datetime | None = None
+    full_load: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,3 +379,5 @@ class Deal:
     visible_to: tuple[str, ...] = ()
     deleted: bool = False
     updated_at: datetime | None = None
+    full_load: str = ""
+    expires_at: datetime | None = None
