@@ -49,8 +49,8 @@ _CELL = _COMMON | {"bgcolor", "colspan", "rowspan", "width", "height", "nowrap",
 _TABLE = _COMMON | {"bgcolor", "border", "cellpadding", "cellspacing", "width", "height", "rules", "frame", "summary"}
 _PLAIN_TAGS = """
     abbr address article aside b bdi big blockquote caption center cite code colgroup dd del details dfn div dl dt em
-    figcaption figure footer h1 h2 h3 h4 h5 h6 header i ins kbd li main mark nav p pre q s samp section small span strike
-    strong sub summary sup tbody tfoot thead tr tt u ul var
+    figcaption figure footer h1 h2 h3 h4 h5 h6 header i ins kbd li main mark nav p pre q s samp section small span
+    strike strong sub summary sup tbody tfoot thead tr tt u ul var
 """
 ALLOWED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(_PLAIN_TAGS.split(), _COMMON | {"bgcolor"}),

@@ -35,3 +35,6 @@ MAX_CONTENT_BYTES = 25 * 1024 * 1024
 
 MAX_MESSAGE_BYTES = 36_700_160
 """Gmail's upload limit (discovery document, users.messages.send: mediaUpload.maxSize)."""
+
+MAX_BODY_BYTES = 4_000_000
+"""Most bytes decoded of one body part; cut to characters later."""

@@ -23,7 +23,8 @@ _RAW_NAMES = """
     script style title textarea xmp iframe noembed noframes template select svg math object applet audio video canvas
 """
 _INLINE_NAMES = """
-    a abbr b bdi big br cite code del dfn em font i img ins kbd mark q s samp small span strike strong sub sup tt u var wbr
+    a abbr b bdi big br cite code del dfn em font i img ins kbd mark q s samp small span strike strong sub sup tt u var
+    wbr
 """
 VOID = frozenset(_VOID_NAMES.split())
 _RAW = frozenset(_RAW_NAMES.split())

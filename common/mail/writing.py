@@ -1,0 +1,264 @@
+"""Owns the writing of mails: from what a user wants to send to the bytes that Gmail takes.
+
+May import only the mail package. Errors name a field and a code, never a value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+from common.mail.addresses import Address, is_address, normalise, normalise_domain
+from common.mail.filenames import clean_filename
+from common.mail.html import text_to_html
+from common.mail.limits import MAX_CONTENT_BYTES, MAX_MESSAGE_BYTES, MAX_RECIPIENTS
+from common.mail.plain import html_to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+_LINE_BREAKS = re.compile(r"[\r\n\x00\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_CONTENT_TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,64})/([A-Za-z0-9!#$&^_.+-]{1,64})")
+_MESSAGE_ID = re.compile(r"<[^<>\s\x00-\x20\x7f]{1,995}>")
+_EXTRA_NAME = re.compile(r"X-[A-Za-z0-9-]{1,70}")
+_PRINTABLE = re.compile(r"[\x20-\x7e]{0,900}")
+_CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,250}")
+_ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_MAX_SUBJECT_CHARS = 4_000
+
+
+class MailInputError(ValueError):
+    """What a user wants to send cannot be sent. ``code`` is kebab-case; ``field`` names the field. Holds no content."""
+
+    def __init__(self, code: str, field_name: str) -> None:
+        super().__init__(f"{code}: {field_name}")
+        self.code = code
+        self.field = field_name
+
+
+@dataclass(frozen=True, repr=False)
+class OutgoingAttachment:
+    """A file to send; with ``content_id`` (no angle brackets) an image that the HTML shows by ``cid:``."""
+
+    filename: str
+    content_type: str
+    data: bytes
+    content_id: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Outgoing:
+    """A mail to send. Without ``text`` it is made of ``html``, and the other way round where ``html`` is wanted empty.
+
+    ``in_reply_to`` and ``references`` are message ids with their angle brackets; ``extra`` are headers of our own (X-…).
+    """
+
+    from_: Address
+    to: Sequence[Address] = ()
+    cc: Sequence[Address] = ()
+    bcc: Sequence[Address] = ()
+    reply_to: Sequence[Address] = ()
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    attachments: Sequence[OutgoingAttachment] = ()
+    in_reply_to: str | None = None
+    references: Sequence[str] = ()
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+def compose(draft: Outgoing, *, now: datetime) -> bytes:
+    """The mail as RFC 5322 bytes, with ``now`` as its Date. Gmail itself sets the Message-ID.
+
+    Raises MailInputError for line breaks in headers, what is no address, no or more than 500 recipients, more than
+    25 MB, and text that is no Unicode.
+    """
+    _verify_recipients(draft)
+    _verify_size(draft)
+    lines = [
+        _address_header("From", [draft.from_]),
+        *(_address_header(name, addresses) for name, addresses in _recipient_fields(draft) if addresses),
+        _subject_header(draft.subject),
+        f"Date: {format_datetime(now.astimezone(UTC))}",
+        *_threading_headers(draft),
+        *(_extra_header(name, value) for name, value in draft.extra.items()),
+    ]
+    # Written by hand, for the library folds long message ids into encoded words, which no mailer reads back.
+    head = "".join(f"{line}\r\n" for line in lines)
+    message = head.encode("utf-8") + _body(draft).as_bytes(policy=SMTP)
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise MailInputError("message-too-large", "attachments")
+    return message
+
+
+def _recipient_fields(draft: Outgoing) -> list[tuple[str, Sequence[Address]]]:
+    return [("To", draft.to), ("Cc", draft.cc), ("Bcc", draft.bcc), ("Reply-To", draft.reply_to)]
+
+
+def _verify_recipients(draft: Outgoing) -> None:
+    recipients = {normalise(address.address) for address in (*draft.to, *draft.cc, *draft.bcc)}
+    if not recipients:
+        raise MailInputError("no-recipients", "to")
+    if len(recipients) > MAX_RECIPIENTS or len(draft.reply_to) > MAX_RECIPIENTS:
+        raise MailInputError("too-many-recipients", "to")
+
+
+def _verify_size(draft: Outgoing) -> None:
+    texts_bytes = sum(len((text or "").encode("utf-8", "replace")) for text in (draft.text, draft.html))
+    if texts_bytes + sum(len(attachment.data) for attachment in draft.attachments) > MAX_CONTENT_BYTES:
+        raise MailInputError("message-too-large", "attachments")
+
+
+def verify_header_text(value: str, field_name: str) -> str:
+    """The value, unless it holds a line break, a NUL or a lone surrogate: then raises MailInputError."""
+    if _LINE_BREAKS.search(value):
+        raise MailInputError("header-injection", field_name)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MailInputError("invalid-text", field_name) from None
+    return value
+
+
+def _subject_header(subject: str) -> str:
+    text = verify_header_text(subject, "subject")
+    if len(text) > _MAX_SUBJECT_CHARS:
+        raise MailInputError("subject-too-long", "subject")
+    return f"Subject: {_encoded(text, len('Subject: '))}"
+
+
+def _encoded(text: str, used: int) -> str:
+    """The text folded; as encoded words (RFC 2047) where it is not printable ASCII, or would be read as such words."""
+    # A line cannot be folded within a word, and must not exceed 998 characters (RFC 5322, 2.1.1).
+    plain = bool(_PRINTABLE.fullmatch(text)) and "=?" not in text and text == text.strip()
+    charset = "us-ascii" if plain else "utf-8"
+    return Header(text, charset, maxlinelen=76, header_name="x" * max(used - 2, 0)).encode(linesep="\r\n")
+
+
+def _address_header(name: str, addresses: Sequence[Address]) -> str:
+    # One a line, so that five hundred of them keep within a line's length.
+    return f"{name}: " + ",\r\n ".join(_mailbox(address, name.lower().replace("-", "_")) for address in addresses)
+
+
+def _mailbox(address: Address, field_name: str) -> str:
+    verify_header_text(address.address, field_name)
+    name = verify_header_text(address.name, field_name).strip()
+    if not is_address(address.address):
+        raise MailInputError("invalid-address", field_name)
+    local, _at, host = address.address.rpartition("@")
+    spec = f"{local}@{normalise_domain(host)}"
+    if not name:
+        return spec
+    return f"{_phrase(name)} <{spec}>"
+
+
+def _phrase(name: str) -> str:
+    if _ATOM_PHRASE.fullmatch(name) and "=?" not in name:
+        return name
+    if _PRINTABLE.fullmatch(name) and "=?" not in name:
+        escaped = re.sub(r'(["\\])', r"\\\1", name)
+        return f'"{escaped}"'
+    return _encoded(name, 10)
+
+
+def _threading_headers(draft: Outgoing) -> list[str]:
+    ids = [*([draft.in_reply_to] if draft.in_reply_to else []), *draft.references]
+    for message_id in ids:
+        verify_header_text(message_id, "references")
+        if not _MESSAGE_ID.fullmatch(message_id):
+            raise MailInputError("invalid-message-id", "references")
+    lines = [f"In-Reply-To: {draft.in_reply_to}"] if draft.in_reply_to else []
+    return lines + (["References: " + "\r\n ".join(draft.references)] if draft.references else [])
+
+
+def _extra_header(name: str, value: str) -> str:
+    verify_header_text(name, "extra")
+    verify_header_text(value, "extra")
+    if not _EXTRA_NAME.fullmatch(name) or not _PRINTABLE.fullmatch(value):
+        raise MailInputError("invalid-header", "extra")
+    return f"{name}: {value}"
+
+
+def _body(draft: Outgoing) -> EmailMessage:
+    message = EmailMessage(policy=SMTP)
+    text, html = _texts(draft)
+    message.set_content(_as_lines(text, "text"), subtype="plain", charset="utf-8")
+    inline = [attachment for attachment in draft.attachments if attachment.content_id]
+    if html is not None:
+        message.add_alternative(_as_lines(html, "html"), subtype="html", charset="utf-8")
+        _add_related(_last_part(message), inline)
+    files = [attachment for attachment in draft.attachments if html is None or not attachment.content_id]
+    for attachment in files:
+        _add(message, attachment, disposition="attachment")
+    return message
+
+
+def _last_part(message: EmailMessage) -> EmailMessage:
+    *_others, last = message.iter_parts()
+    assert isinstance(last, EmailMessage)  # noqa: S101 - what add_alternative has just made
+    return last
+
+
+def _texts(draft: Outgoing) -> tuple[str, str | None]:
+    text = draft.text if draft.text is not None else html_to_text(draft.html or "")
+    has_inline = any(attachment.content_id for attachment in draft.attachments)
+    # Text alone is sent as text alone; but an image to be shown needs HTML to show it.
+    html = text_to_html(text) if draft.html is None and has_inline else draft.html
+    return text, html
+
+
+def _as_lines(text: str, field_name: str) -> str:
+    if "\x00" in text:
+        raise MailInputError("invalid-text", field_name)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MailInputError("invalid-text", field_name) from None
+    return text
+
+
+def _add_related(html_part: EmailMessage, attachments: Iterable[OutgoingAttachment]) -> None:
+    for attachment in attachments:
+        content_id = verify_header_text(attachment.content_id, "attachments")
+        if not _CONTENT_ID.fullmatch(content_id):
+            raise MailInputError("invalid-content-id", "attachments")
+        maintype, subtype = _content_type(attachment)
+        html_part.add_related(
+            attachment.data,
+            maintype=maintype,
+            subtype=subtype,
+            cid=f"<{content_id}>",
+            filename=_filename(attachment),
+            disposition="inline",
+        )
+
+
+def _add(message: EmailMessage, attachment: OutgoingAttachment, *, disposition: str) -> None:
+    maintype, subtype = _content_type(attachment)
+    message.add_attachment(
+        attachment.data,
+        maintype=maintype,
+        subtype=subtype,
+        filename=_filename(attachment),
+        disposition=disposition,
+    )
+
+
+def _filename(attachment: OutgoingAttachment) -> str:
+    return clean_filename(verify_header_text(attachment.filename, "attachments"), attachment.content_type)
+
+
+def _content_type(attachment: OutgoingAttachment) -> tuple[str, str]:
+    claimed = verify_header_text(attachment.content_type, "attachments").partition(";")[0].strip().lower()
+    found = _CONTENT_TYPE.fullmatch(claimed)
+    # RFC 2045, 6.4: composite types must not be encoded in base64, as every attachment here is.
+    if not found or found[1] in {"multipart", "message"}:
+        return "application", "octet-stream"
+    return found[1], found[2]
