@@ -17,9 +17,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from google.api_core import exceptions as google_errors
 
-from common import audit, clock, log, oauth, revocation, secrets, tasks, tokens, webhook
+from common import audit, clock, log, oauth, revocation, secrets, tokens, webhook
 from common.auth import Caller
-from common.config import config
 from common.consent import SEALED_CODE
 from common.errors import BadRequest, Conflict, Forbidden, Problem
 from common.keys import Unsealable, keys, random_token, sha256
@@ -31,11 +30,11 @@ from common.model import (
     Feature,
     PendingConnection,
     Policy,
-    SharingLevel,
     User,
     Work,
 )
 from common.oauth import Grant, Identity
+from common.settings import Start, enqueue_start
 from common.store.client import Batch, Context, Lost, Versioned, store
 
 _GENERATION_BYTES: Final = 12
@@ -239,7 +238,7 @@ def _apply_aftermath(claim: Claim, connection: Connection) -> None:
     elif former is not None:
         _attempt(partial(secrets.destroy, former.secret))
         if connection.mailmagnet:
-            _attempt(partial(enqueue_magnet, connection, "start"))
+            _attempt(partial(enqueue_start, connection, Start("magnet_ingest", "start")))
     _attempt(partial(note_aliases, connection))
     webhook.enqueue_status(connection)
     log.event("connected", user=keys().hash("log", connection.user_id), outcome="again" if former else "new")
@@ -266,20 +265,6 @@ def note_aliases(connection: Connection) -> None:
         store().connections.update(held, aliases=tuple(sorted(aliases)))
 
 
-def enqueue_magnet(connection: Connection, kind: str) -> None:
-    """Leaves a task for magnet_ingest that begins or ends MailMagnet for the connection."""
-    settings = config()
-    tasks.enqueue(
-        settings.ingest_queue,
-        tasks.user_url(settings.magnet_ingest_url, connection.user_id),
-        {"kind": kind, "user": connection.user_id, "generation": connection.generation},
-        user_id=connection.user_id,
-        generation=connection.generation,
-        slot=clock.now().isoformat(timespec="milliseconds"),
-        audience=settings.magnet_ingest_url,
-    )
-
-
 def _give_back(grant: Grant) -> None:
     """Revokes a grant of no use here, unless the mailbox is connected by somebody: revoking would hit all of them."""
     mailbox = store().mailboxes.load(mailbox_key(grant.identity.sub))
@@ -300,6 +285,6 @@ def _changed_meanwhile() -> Conflict:
 
 
 __all__ = [
-    "Claim", "ClaimBody", "apply_claim", "enqueue_magnet", "is_mailbox_allowed", "mailbox_key", "plan_connection",
+    "Claim", "ClaimBody", "apply_claim", "is_mailbox_allowed", "mailbox_key", "plan_connection",
     "verify_grant",
 ]  # fmt: skip

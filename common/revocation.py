@@ -68,7 +68,7 @@ def take_down(context: Context, batch: Batch, *, remove_labels: bool = False) ->
 
 
 def enqueue(revocation: str, user_id: str, *, attempt: int) -> None:
-    """Leaves a task that looks after the revocation, later with each attempt. Raises nothing: the daily run is behind it."""
+    """Leaves a task that looks after the revocation, later with each attempt; where it cannot, the daily run does."""
     settings = config()
     pause = min(_FIRST_LOOK_AFTER * 2 ** min(attempt, 20), _LONGEST_PAUSE)
     try:

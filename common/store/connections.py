@@ -29,6 +29,10 @@ class Connections(Records[Connection]):
         found = self._fetch(where(self._collection, "mailbox_key", "==", mailbox_key), _USERS_OF_A_MAILBOX)
         return [record.value for record in found]
 
+    def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the secrets named that a connection owns."""
+        return _secrets_in_use(self._collection, names)
+
     def find_inside(self, addresses: Iterable[str]) -> frozenset[str]:
         """Those of ``addresses`` (normalised) that are a connected mailbox's own or one of its aliases."""
         inside: set[str] = set()
@@ -86,6 +90,14 @@ class PendingConnections(Records[PendingConnection]):
         found = self._fetch(where(self._collection, "ticket_hash", "==", ticket_hash), 1)
         return found[0] if found else None
 
+    def of_user(self, user_id: str) -> list[Versioned[PendingConnection]]:
+        """The user's consents under way."""
+        return self._fetch(where(self._collection, "user_id", "==", user_id), 100)
+
+    def delete_all(self, user_id: str, *, limit: int = 1000) -> int:
+        """Deletes up to ``limit`` consents of the user and returns how many."""
+        return self._delete_found(where(self._collection, "user_id", "==", user_id), limit)
+
     def expired(self, now: datetime, limit: int) -> list[Versioned[PendingConnection]]:
         """Consents whose time was over at ``now``, the oldest first."""
         query = where(self._collection, "expires_at", "<=", now).order_by("expires_at")
@@ -98,3 +110,16 @@ class Revocations(Records[Revocation]):
     def of_user(self, user_id: str) -> list[Versioned[Revocation]]:
         """What Google has still to revoke for the user."""
         return self._fetch(where(self._collection, "user_id", "==", user_id), 100)
+
+    def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the secrets named that a revocation owns."""
+        return _secrets_in_use(self._collection, names)
+
+
+def _secrets_in_use(collection: firestore.CollectionReference, names: Iterable[str]) -> frozenset[str]:
+    used: set[str] = set()
+    for piece in pieces(names):
+        query = where(collection, "secret", "in", piece).select(["secret"])
+        for snapshot in query.stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+            used.add(snapshot.to_dict()["secret"])
+    return frozenset(used)

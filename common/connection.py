@@ -1,0 +1,265 @@
+"""Owns how a connection is shown: to its user, and in a list to administrators. Reads the store, changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from common import clock, health, sharing
+from common.health import Facts, FeatureState, Health, Language, Word
+from common.model import Connection, ConnectionStatus, Feature, SharingLevel, Work
+from common.oauth import SCOPES, granted_features
+from common.paging import parse_page, seal_page
+from common.store.client import Context, Versioned, store
+
+Status = Literal["connected", "reauth_required", "absent"]
+_PAGE: Final = 100
+
+
+class Repair(msgspec.Struct, kw_only=True):
+    """The request that asks Google for what is missing."""
+
+    method: str = "POST"
+    path: str = "/authorize"
+    features: list[Feature]
+
+
+class MissingFeature(msgspec.Struct, kw_only=True):
+    """A feature that cannot be used: the scopes that were not granted, or none where the policy leaves it out."""
+
+    feature: Feature
+    reason: Literal["scope-missing", "feature-not-allowed"]
+    scopes: list[str] = []
+    repair: Repair | None = None
+
+
+class Features(msgspec.Struct, kw_only=True):
+    granted: list[Feature] = []
+    missing: list[MissingFeature] = []
+
+
+class SharingState(msgspec.Struct, kw_only=True):
+    """``level`` is the user's choice, ``effective`` what holds, ``asked`` what the policy asks the user to accept."""
+
+    level: SharingLevel
+    effective: SharingLevel
+    accepted_level: SharingLevel
+    asked: SharingLevel | None = None
+    set_by_policy: bool = False
+
+
+class MailMagnetState(msgspec.Struct, kw_only=True):
+    state: FeatureState = "off"
+    reason: str = ""
+    watch_expires_at: datetime | None = None
+    last_push_at: datetime | None = None
+    caught_up_at: datetime | None = None
+    is_backfilling: bool = False
+
+
+class LabelsState(msgspec.Struct, kw_only=True):
+    """``elsewhere`` names the user of the same mailbox for whom labels are on, since one at a time may have them."""
+
+    state: FeatureState = "off"
+    last_sweep_at: datetime | None = None
+    pending_since: datetime | None = None
+    elsewhere: str = ""
+
+
+class HealthState(msgspec.Struct, kw_only=True):
+    """One honest word, the reason's code, and what to do, in the language of Accept-Language."""
+
+    word: Word
+    reason: str = ""
+    advice: str = ""
+
+
+class ConnectionAnswer(msgspec.Struct, kw_only=True):
+    """The caller's connection. ``revocation_owed_until`` is set while Google has yet to revoke a former grant."""
+
+    status: Status
+    reauth_reason: str = ""
+    address: str = ""
+    aliases: list[str] = []
+    connected_at: datetime | None = None
+    locale: str = ""
+    features: Features = msgspec.field(default_factory=Features)
+    sharing: SharingState | None = None
+    excluded_domains: list[str] = []
+    mailmagnet: MailMagnetState = msgspec.field(default_factory=MailMagnetState)
+    labels: LabelsState = msgspec.field(default_factory=LabelsState)
+    rate_limited_until: datetime | None = None
+    revocation_owed_until: datetime | None = None
+    health: HealthState | None = None
+
+
+class ConnectionRow(msgspec.Struct, kw_only=True):
+    """One connection as administrators see it."""
+
+    user_id: str
+    name: str = ""
+    address: str
+    status: Status
+    reauth_reason: str = ""
+    connected_at: datetime
+    features: list[Feature]
+    sharing: SharingState | None
+    mailmagnet: FeatureState
+    labels: FeatureState
+    health: HealthState
+
+
+class ConnectionPage(msgspec.Struct, kw_only=True):
+    connections: list[ConnectionRow]
+    next_page_token: str = ""
+
+
+class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    page_token: str = ""
+
+
+def show_connection(user_id: str, language: Language) -> ConnectionAnswer:
+    """The user's connection as it is now; ``absent`` where there is none."""
+    context = store().load_context(user_id)
+    owed = [held.value.until for held in store().revocations.of_user(user_id)]
+    owed_until = max(owed, default=None)
+    if context.connection is None:
+        return ConnectionAnswer(status="absent", revocation_owed_until=owed_until)
+    answer = plan_answer(plan_facts(context, store().work.load(user_id)), clock.now(), language)
+    answer.revocation_owed_until = owed_until
+    return answer
+
+
+def plan_facts(context: Context, work: Versioned[Work] | None) -> Facts:
+    """What was read of one connection. Raises LookupError where there is none."""
+    if context.connection is None:
+        raise LookupError("there is no connection")
+    return Facts(
+        connection=context.connection.value,
+        policy=context.policy.value,
+        user=context.user.value if context.user else None,
+        sync=context.sync.value if context.sync else None,
+        work=work.value if work else None,
+        mailbox=context.mailbox.value if context.mailbox else None,
+    )
+
+
+def plan_answer(facts: Facts, now: datetime, language: Language) -> ConnectionAnswer:
+    """What its user is shown of a connection."""
+    connection = facts.connection
+    retry_after = facts.mailbox.retry_after if facts.mailbox else None
+    return ConnectionAnswer(
+        status=_status(connection),
+        reauth_reason=connection.reauth_reason,
+        address=connection.address,
+        aliases=list(connection.aliases),
+        connected_at=connection.connected_at,
+        locale=connection.locale,
+        features=plan_features(facts),
+        sharing=_sharing(facts),
+        excluded_domains=list(connection.excluded_domains),
+        mailmagnet=_mailmagnet(facts, now),
+        labels=_labels(facts, now),
+        rate_limited_until=retry_after if retry_after and retry_after > now else None,
+        health=_health(health.judge(facts, now, language)),
+    )
+
+
+def plan_features(facts: Facts) -> Features:
+    """Which features can be used, and for the others what stands against and how to repair it."""
+    scopes = facts.connection.scopes
+    granted = granted_features(scopes)
+    usable = [feature for feature in Feature if feature in granted and feature in facts.policy.features]
+    return Features(granted=usable, missing=[_missing(facts, feature) for feature in Feature if feature not in usable])
+
+
+def _missing(facts: Facts, feature: Feature) -> MissingFeature:
+    if feature not in facts.policy.features:
+        return MissingFeature(feature=feature, reason="feature-not-allowed")
+    scopes = sorted(SCOPES[feature] - facts.connection.scopes)
+    return MissingFeature(feature=feature, reason="scope-missing", scopes=scopes, repair=Repair(features=[feature]))
+
+
+def _status(connection: Connection) -> Status:
+    return "connected" if connection.status is ConnectionStatus.CONNECTED else "reauth_required"
+
+
+def _sharing(facts: Facts) -> SharingState | None:
+    if facts.user is None:
+        return None
+    connection, policy = facts.connection, facts.policy
+    return SharingState(
+        level=connection.sharing,
+        effective=sharing.effective_level(connection, policy, facts.user),
+        accepted_level=connection.accepted_level,
+        asked=sharing.asked_level(connection, policy, facts.user),
+        set_by_policy=sharing.policy_level(policy, facts.user) is not None,
+    )
+
+
+def _mailmagnet(facts: Facts, now: datetime) -> MailMagnetState:
+    sync, state = facts.live_sync, health.magnet_state(facts, now)
+    if sync is None:
+        return MailMagnetState(state=state)
+    return MailMagnetState(
+        state=state,
+        reason=sync.last_error if state == "failing" else "",
+        watch_expires_at=sync.watch_expires_at,
+        last_push_at=sync.last_push_at,
+        caught_up_at=sync.caught_up_at,
+        is_backfilling=sync.backfill_until is not None,
+    )
+
+
+def _labels(facts: Facts, now: datetime) -> LabelsState:
+    owner = facts.mailbox.labels_owner if facts.mailbox else ""
+    return LabelsState(
+        state=health.labels_state(facts, now),
+        last_sweep_at=facts.live_sync.last_sweep_at if facts.live_sync else None,
+        pending_since=facts.work.due_at if facts.work and facts.work.due_at <= now else None,
+        elsewhere="" if owner == facts.connection.user_id else owner,
+    )
+
+
+def _health(judged: Health) -> HealthState:
+    return HealthState(word=judged.word, reason=judged.reason, advice=judged.advice)
+
+
+def list_connections(caller_id: str, unverified_page_token: str, language: Language) -> ConnectionPage:
+    """Everyone's connections, a page at a time, for administrators. Raises BadRequest for a page token not ours."""
+    after = parse_page(unverified_page_token, "connections", caller_id) or ""
+    s = store()
+    page = [held.value for held in s.connections.page(after=after, limit=_PAGE)]
+    ids = [connection.user_id for connection in page]
+    policy, users, syncs = s.policies.load_policy().value, s.users.load_many(ids), s.syncs.load_many(ids)
+    rows = []
+    for connection in page:
+        user, sync = users.get(connection.user_id), syncs.get(connection.user_id)
+        facts = Facts(
+            connection=connection,
+            policy=policy,
+            user=user.value if user else None,
+            sync=sync.value if sync else None,
+        )
+        rows.append(_row(facts, clock.now(), language))
+    token = seal_page(ids[-1], "connections", caller_id) if len(ids) == _PAGE else ""
+    return ConnectionPage(connections=rows, next_page_token=token)
+
+
+def _row(facts: Facts, now: datetime, language: Language) -> ConnectionRow:
+    connection = facts.connection
+    return ConnectionRow(
+        user_id=connection.user_id,
+        name=facts.user.name if facts.user else "",
+        address=connection.address,
+        status=_status(connection),
+        reauth_reason=connection.reauth_reason,
+        connected_at=connection.connected_at,
+        features=plan_features(facts).granted,
+        sharing=_sharing(facts),
+        mailmagnet=health.magnet_state(facts, now),
+        labels=health.labels_state(facts, now),
+        health=_health(health.judge(facts, now, language)),
+    )

@@ -1,0 +1,170 @@
+"""Owns the honest word on a connection: what works, what does not, since when, and what to do. Pure.
+
+Texts for people, in German and English, stand here; codes are stable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from common import sharing
+from common.model import (
+    LABELLED,
+    Connection,
+    ConnectionStatus,
+    Feature,
+    Mailbox,
+    Policy,
+    Sync,
+    User,
+    Work,
+)
+from common.oauth import granted_features
+
+Word = Literal["healthy", "degraded", "broken"]
+FeatureState = Literal["off", "starting", "on", "failing"]
+Language = Literal["de", "en"]
+
+STARTS_WITHIN: Final = timedelta(minutes=30)
+# Dispatch runs every ten minutes: what is due for longer is held up.
+FILED_WITHIN: Final = timedelta(minutes=30)
+
+_TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
+    "user-inactive": (
+        "broken",
+        "Your CRM user is not active or lacks the permission: ask an administrator.",
+        "Ihr CRM-Benutzer ist nicht aktiv oder hat die Berechtigung nicht: Fragen Sie eine Administratorin.",
+    ),
+    "reauth-required": (
+        "broken",
+        "Google takes this connection no more: connect your Gmail again.",
+        "Google nimmt diese Verbindung nicht mehr an: Verbinden Sie Ihr Gmail neu.",
+    ),
+    "watch-expired": (
+        "broken",
+        "New mail is not noticed: turn MailMagnet off and on again.",
+        "Neue E-Mails werden nicht bemerkt: Schalten Sie MailMagnet aus und wieder ein.",
+    ),
+    "mailmagnet-failing": (
+        "degraded",
+        "Gmail refused the last work for this mailbox; it is tried again by itself.",
+        "Gmail hat die letzte Arbeit für dieses Postfach abgelehnt; sie wird von selbst wiederholt.",
+    ),
+    "mailmagnet-slow-start": (
+        "degraded",
+        "MailMagnet has not started yet: turn it off and on again.",
+        "MailMagnet ist noch nicht gestartet: Schalten Sie es aus und wieder ein.",
+    ),
+    "labels-scope-missing": (
+        "degraded",
+        "Gmail may not be changed: allow it again, or turn labels off.",
+        "Gmail darf nicht verändert werden: Erlauben Sie es erneut, oder schalten Sie die Labels aus.",
+    ),
+    "feature-not-allowed": (
+        "degraded",
+        "Your organisation no longer allows a feature that is on.",
+        "Ihre Organisation erlaubt eine eingeschaltete Funktion nicht mehr.",
+    ),
+    "messages-parked": (
+        "degraded",
+        "A few mails could not be read and were passed over.",
+        "Einige E-Mails konnten nicht gelesen werden und wurden übergangen.",
+    ),
+    "filing-late": (
+        "degraded",
+        "Mail waits to be filed for longer than usual.",
+        "E-Mails warten länger als üblich auf das Einsortieren.",
+    ),
+    "rate-limited": (
+        "degraded",
+        "Google limits this mailbox for the moment; it goes on by itself.",
+        "Google begrenzt dieses Postfach im Moment; es geht von selbst weiter.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that is known of one connection, as read for this request."""
+
+    connection: Connection
+    policy: Policy
+    user: User | None = None
+    sync: Sync | None = None
+    work: Work | None = None
+    mailbox: Mailbox | None = None
+
+    @property
+    def live_sync(self) -> Sync | None:
+        """What handlers noted for this very generation of the connection."""
+        if self.sync is None or self.sync.generation != self.connection.generation:
+            return None
+        return self.sync
+
+
+@dataclass(frozen=True)
+class Health:
+    """The word, the reason's code (empty if healthy), and what to do."""
+
+    word: Word
+    reason: str = ""
+    advice: str = ""
+
+
+def judge(facts: Facts, now: datetime, language: Language = "en") -> Health:
+    """The worst that is known of the connection, in one word with its reason."""
+    for reason, holds in _reasons(facts, now):
+        if holds:
+            word, english, german = _TEXTS[reason]
+            return Health(word, reason, german if language == "de" else english)
+    return Health("healthy")
+
+
+def _reasons(facts: Facts, now: datetime) -> list[tuple[str, bool]]:
+    """Every reason for trouble and whether it holds, the worst first."""
+    connection, sync, policy = facts.connection, facts.live_sync, facts.policy
+    magnet = magnet_state(facts, now)
+    watch_expires_at = sync.watch_expires_at if sync else None
+    retry_after = facts.mailbox.retry_after if facts.mailbox else None
+    on = {Feature.MAILMAGNET: connection.mailmagnet, Feature.LABELS: connection.labels}
+    return [
+        ("user-inactive", not sharing.is_serviceable(facts.user, now)),
+        ("reauth-required", connection.status is ConnectionStatus.REAUTH_REQUIRED),
+        ("watch-expired", connection.mailmagnet and watch_expires_at is not None and watch_expires_at <= now),
+        ("mailmagnet-failing", magnet == "failing"),
+        ("mailmagnet-slow-start", magnet == "starting" and is_start_late(facts, now)),
+        ("labels-scope-missing", connection.labels and Feature.LABELS not in granted_features(connection.scopes)),
+        ("feature-not-allowed", any(is_on and feature not in policy.features for feature, is_on in on.items())),
+        ("messages-parked", sync is not None and bool(sync.parked)),
+        ("filing-late", facts.work is not None and facts.work.due_at + FILED_WITHIN <= now),
+        ("rate-limited", retry_after is not None and retry_after > now),
+    ]
+
+
+def is_start_late(facts: Facts, now: datetime) -> bool:
+    """Whether a feature that says ``starting`` should be on by now, counted from the last word of its task."""
+    sync = facts.live_sync
+    since = sync.last_error_at if sync and sync.last_error_at else facts.connection.changed_at
+    return since is not None and since + STARTS_WITHIN <= now
+
+
+def magnet_state(facts: Facts, now: datetime) -> FeatureState:
+    """What MailMagnet does: it is on once a watch runs, and failing when the last word of its work was an error."""
+    sync = facts.live_sync
+    if not facts.connection.mailmagnet:
+        return "off"
+    if sync is None or sync.watch_expires_at is None:
+        return "failing" if sync is not None and sync.last_error else "starting"
+    return "failing" if sync.last_error or sync.watch_expires_at <= now else "on"
+
+
+def labels_state(facts: Facts, now: datetime) -> FeatureState:
+    """What the labels do: they are on once all three exist."""
+    connection = facts.connection
+    if not connection.labels:
+        return "off"
+    if Feature.LABELS not in granted_features(connection.scopes) or magnet_state(facts, now) == "failing":
+        return "failing"
+    return "on" if all(connection.label_ids.get(category) for category in LABELLED) else "starting"
