@@ -17,6 +17,7 @@ from common.model import (
     Contact,
     Deal,
     DispatchState,
+    FullLoad,
     Mailbox,
     Notice,
     PendingConnection,
@@ -34,7 +35,7 @@ from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versione
 from common.store.connections import Connections, Mailboxes, PendingConnections, Revocations, WorkRecords
 from common.store.directory import Contacts, Deals, Users
 from common.store.magnet import Before, Notices, Senders, Sweeps
-from common.store.people import Audit, Dispatch, Policies, Sends, Shares
+from common.store.people import Audit, Dispatch, FullLoads, Policies, Sends, Shares
 from common.store.records import Records
 
 _MOST_GUESSES: Final = 10_000
@@ -71,6 +72,7 @@ class Store:
         self.audit = Audit(client)
         self.policies = Policies(client, "policies", Policy, "organisation")
         self.dispatch = Dispatch(client, "dispatch", DispatchState, "state")
+        self.full_loads = FullLoads(client, "dispatch", FullLoad, "full_load")
         self.users = Users(client, "users", User, ("user_id",))
         self.contacts = Contacts(client, "contacts", Contact, ("contact_id",))
         self.deals = Deals(client, "deals", Deal, ("deal_id",))

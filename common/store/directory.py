@@ -25,18 +25,21 @@ class DirectoryRecords(Records[D]):
         return {**codec.encode(value), "updated_at": firestore.SERVER_TIMESTAMP}
 
     def changed_since(
-        self, since: datetime | None, limit: int, after: Versioned[D] | None = None
+        self, since: datetime | None, limit: int, after: tuple[datetime, str] | None = None
     ) -> list[Versioned[D]]:
-        """What changed at or after ``since`` (None: ever), the oldest change first, from behind ``after``.
+        """What changed at or after ``since`` (None: ever), the oldest change first.
 
-        All records of one commit have the same time: go on with ``after``, not with the last time.
+        ``after`` is the time and the id of the last record read: all records of one commit have the same time.
         """
         query: Any = self._collection
         if since is not None:
             query = where(query, "updated_at", ">=", since)
         query = query.order_by("updated_at").order_by(NAME)
-        start_after = [after.value.updated_at, self._client.document(after.path)] if after else None
-        return self._fetch(query, limit, start_after)
+        return self._fetch(query, limit, [after[0], self.reference(after[1])] if after else None)
+
+    def named_by_others(self, load_id: str, limit: int) -> list[Versioned[D]]:
+        """Records that the full load ``load_id`` has not named."""
+        return self._fetch(where(self._collection, "full_load", "!=", load_id), limit)
 
 
 class Users(DirectoryRecords[User]):
@@ -75,13 +78,13 @@ class Deals(DirectoryRecords[Deal]):
         return [deal for deal in found.values() if not deal.deleted]
 
     def open_closing(
-        self, first: date, last: date, limit: int, after: Versioned[Deal] | None = None
+        self, first: date, last: date, limit: int, after: tuple[date, str] | None = None
     ) -> list[Versioned[Deal]]:
-        """Open deals that close on a day from ``first`` to ``last``, in that order, from behind ``after``."""
+        """Open deals that close on a day from ``first`` to ``last``, in that order.
+
+        ``after`` is the day and the id of the last deal read.
+        """
         query = where(self._collection, "state", "==", DealState.OPEN.value)
         query = where(query, "closing_date", ">=", first.isoformat())
         query = where(query, "closing_date", "<=", last.isoformat()).order_by("closing_date").order_by(NAME)
-        start_after: list[Any] | None = None
-        if after is not None and after.value.closing_date is not None:
-            start_after = [after.value.closing_date.isoformat(), self._client.document(after.path)]
-        return self._fetch(query, limit, start_after)
+        return self._fetch(query, limit, [after[0].isoformat(), self.reference(after[1])] if after else None)

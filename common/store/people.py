@@ -10,7 +10,7 @@ from google.cloud import firestore
 
 from common import clock
 from common.keys import keys
-from common.model import AuditRecord, DispatchState, Policy, Send, SendState, Share
+from common.model import AuditRecord, DispatchState, FullLoad, Policy, Send, SendState, Share
 from common.store import codec
 from common.store.batch import Batch, Versioned, Write
 from common.store.records import Collection, Records, T, where
@@ -145,6 +145,14 @@ class Policies(_Single[Policy]):
         return self._load_or_default()
 
 
+class FullLoads(_Single[FullLoad]):
+    """dispatch/full_load"""
+
+    def load_state(self) -> Versioned[FullLoad]:
+        """The full load under way or last done; of version None before the first."""
+        return self._load_or_default()
+
+
 class Dispatch(_Single[DispatchState]):
     """dispatch/state"""
 
@@ -153,4 +161,4 @@ class Dispatch(_Single[DispatchState]):
         return self._load_or_default()
 
 
-__all__ = ["READ_SHARED", "Audit", "Dispatch", "Policies", "Sends", "Shares"]
+__all__ = ["READ_SHARED", "Audit", "Dispatch", "FullLoads", "Policies", "Sends", "Shares"]
