@@ -15,7 +15,7 @@ from common import clock
 from common.auth import Caller
 from common.mail.addresses import normalise
 from common.model import Contact, Deal, User
-from common.store.client import Lost, Store, Versioned, store
+from common.store.client import Lost, Store, store
 from common.store.directory import DirectoryRecords
 
 R = TypeVar("R", User, Contact, Deal)
@@ -174,28 +174,34 @@ def _told(caller: Caller, user: User, now: datetime) -> User:
     )
 
 
-def refresh_user(caller: Caller, known: Versioned[User] | None) -> User:
+def refresh_user(caller: Caller, known: User | None) -> User:
     """Notes what a verified token says of its user, at most daily unless it is news; returns the user as it is now.
 
     ``known`` is the record as read for this request. One write where there is something to write, else none.
     """
-    planned = plan_refresh(caller, known.value if known else None, clock.now())
+    planned = plan_refresh(caller, known, clock.now())
     if planned is None:
-        return known.value if known else User(user_id=caller.user_id, active=False)
-    users = store().users
+        return known or User(user_id=caller.user_id, active=False)
     try:
-        if known is None:
-            users.create(planned)
-        elif planned == replace(known.value, heard_at=planned.heard_at):
+        if known is not None and planned == replace(known, heard_at=planned.heard_at):
             # Not a change of the user: ``updated_at`` stays, so that a newer token's news still counts.
-            users.patch(caller.user_id, heard_at=planned.heard_at)
-        else:
-            users.update(known, None, **_changes(known.value, planned))
+            store().users.patch(caller.user_id, heard_at=planned.heard_at)
+            return planned
+        return _apply_news(caller)
     except Lost:
         # Somebody else has just written it, the CRM perhaps: that is what holds.
-        newer = users.load(caller.user_id)
-        return newer.value if newer else User(user_id=caller.user_id, active=False)
-    return planned
+        return directory().load_user(caller.user_id) or User(user_id=caller.user_id, active=False)
+
+
+def _apply_news(caller: Caller) -> User:
+    # Read again, with its version: news must not overtake what the directory has said meanwhile.
+    held = store().users.load(caller.user_id)
+    planned = plan_refresh(caller, held.value if held else None, clock.now())
+    if held is None and planned is not None:
+        store().users.create(planned)
+    elif held is not None and planned is not None:
+        store().users.update(held, None, **_changes(held.value, planned))
+    return planned or (held.value if held else User(user_id=caller.user_id, active=False))
 
 
 def _changes(before: User, after: User) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Expired records are never returned, except where a method says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final, Generic, TypeVar
 
 from google.cloud import firestore
@@ -81,6 +81,11 @@ class Collection(Generic[T]):
         data = {name: stored[name] for name in names}
         self._write(Write("update", reference, data, versioned.version, result=written), batch)
         return written
+
+    def replace(self, versioned: Versioned[T], value: T, batch: Batch | None = None) -> Versioned[T]:
+        """Writes all fields of ``value``, if the record is still the one read; else raises Lost."""
+        names = (entry.name for entry in fields(value))  # type: ignore[arg-type]
+        return self.update(versioned, batch, **{name: getattr(value, name) for name in names})
 
     def patch(self, *key: str, batch: Batch | None = None, **changes: Any) -> None:
         """Writes these fields, whatever the rest is; raises Lost if there is no record. Takes Firestore's transforms.
