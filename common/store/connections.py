@@ -103,10 +103,6 @@ class PendingConnections(Records[PendingConnection]):
         query = where(self._collection, "expires_at", "<=", now).order_by("expires_at")
         return self._fetch(query, limit, include_expired=True)
 
-    def delete_all(self, user_id: str, *, limit: int = 1000) -> int:
-        """Deletes up to ``limit`` consents of the user and returns how many."""
-        return self._delete_found(where(self._collection, "user_id", "==", user_id), limit)
-
 
 class Revocations(Records[Revocation]):
     """revocations/{revocation_id}; its ``until`` hides nothing, since the secret must still be destroyed."""
