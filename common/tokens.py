@@ -118,7 +118,7 @@ def _fetch_token(connection: Connection) -> AccessToken:
         reason = refusal.reason
     except secrets.SecretNotFound:
         reason = "secret-missing"
-    except google_errors.GoogleAPICallError as error:
+    except google_errors.GoogleAPIError as error:
         log.failure("secret", error)
     if not reason:
         raise Unavailable("secrets-unavailable")

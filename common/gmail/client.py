@@ -83,7 +83,7 @@ def open_gmail(
 def _save_retry_after(mailbox_key: str, until: datetime) -> None:
     try:
         store().mailboxes.set_retry_after(mailbox_key, until)
-    except google_errors.GoogleAPICallError as error:
+    except google_errors.GoogleAPIError as error:
         # The limit itself is what the caller must hear of.
         log.failure("retry-after", error)
 

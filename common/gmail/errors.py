@@ -85,13 +85,20 @@ def parse_trouble(status: int, content: bytes) -> Trouble:
 
 
 def _parse_rate_limit(message: str) -> Trouble:
-    hint = _HINT.search(message)
-    if hint is None:
+    until = _parse_hint(message)
+    if until is None:
         return Trouble(RateLimited("gmail-busy", retry_at=clock.now() + _BUSY_PAUSE), Remedy.BACK_OFF)
-    until = datetime.fromisoformat(hint[1]).replace(tzinfo=UTC)
     problem = RateLimited("gmail-rate-limited", retry_at=until)
     # The limit on mail sent in a day carries a hint as well, and reading goes on.
     return Trouble(problem, keep_until=None if "mail sending" in message.lower() else until)
+
+
+def _parse_hint(message: str) -> datetime | None:
+    hint = _HINT.search(message)
+    try:
+        return datetime.fromisoformat(hint[1]).replace(tzinfo=UTC) if hint else None
+    except ValueError:
+        return None
 
 
 def _parse_forbidden(reasons: frozenset[str]) -> Problem:
