@@ -1,0 +1,332 @@
+"""The whole product on one machine: Google's stand-ins, the demo CRM, the front, and the four functions behind it.
+
+Owns their start and end, and the handles by which tests, the demo and benchmarks use them. Never imports the
+product: it runs it, as functions-framework does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from local import browser, environment
+from local.clock import LocalClock
+from local.control import Control, compose
+from local.crm.app import CrmApp, FunctionUrls
+from local.crm.issuer import CrmIssuer
+from local.crm.people import BACKEND, USERS, Person, directory
+from local.faults import Faults
+from local.firestore import FirestoreServer
+from local.front import Front, Route
+from local.functions import ROOT, FunctionProcess
+from local.google import Google, Kind
+from local.http import HttpServer
+from local.ledger import Ledger
+
+ALL_FEATURES = ("mail", "mailmagnet", "actions", "labels")
+_TIMEOUT_S = 60.0
+# A watch pushes at most once a second a mailbox; what comes sooner has no push of its own.
+_PUSH_INTERVAL_S = 1.1
+
+
+class CallFailed(Exception):
+    """A call that had to succeed did not; the text says which, and how it was answered."""
+
+
+class Stack:
+    """Starts everything when entered, and stops it at the end.
+
+    ``directory`` keeps logs and the clock; a temporary one where none is given. ``people`` have a Google account each.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        firestore: Kind = "embedded",
+        pubsub: Kind = "embedded",
+        automatic_jobs: bool = False,
+        crm_port: int = 0,
+        front_port: int = 0,
+        extra_environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._temporary = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="gmail-in-crm-"))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._options: dict[str, Any] = {"firestore": firestore, "pubsub": pubsub, "automatic_jobs": automatic_jobs}
+        self._ports = (crm_port, front_port)
+        self._extra = dict(extra_environment or {})
+        self._servers: list[HttpServer | Front] = []
+        self.functions: dict[str, FunctionProcess] = {}
+        self.people: dict[str, Person] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends functions, servers and stand-ins, and removes a temporary directory. Doing it twice does nothing."""
+        with ThreadPoolExecutor(len(environment.FUNCTIONS)) as pool:
+            list(pool.map(FunctionProcess.stop, self.functions.values()))
+        self.functions.clear()
+        while self._servers:
+            self._servers.pop().stop()
+        if hasattr(self, "google"):
+            self.google.stop()
+        if self._temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # Its parts
+
+    @property
+    def clock(self) -> LocalClock:
+        return self.google.clock
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.google.ledger
+
+    @property
+    def faults(self) -> Faults:
+        return self.google.faults
+
+    def log_file(self, function: str) -> Path:
+        """Where a function writes its log."""
+        return self.directory / f"{function}.log"
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """All documents of the embedded Firestore by path. Raises TypeError with the official emulator."""
+        if not isinstance(self.google.firestore, FirestoreServer):
+            raise TypeError("only the embedded Firestore can be dumped")
+        return self.google.firestore.dump()
+
+    # People
+
+    def add_person(
+        self,
+        user_id: str,
+        *,
+        name: str = "",
+        email: str = "",
+        role: str = "sales",
+        permissions: Sequence[str] = ("mail_integration",),
+    ) -> Person:
+        """A CRM user more, with a Google account of the same address."""
+        address = email or f"{user_id}@demo-crm.example"
+        person = Person(user_id, name or user_id.title(), address, role, tuple(permissions))
+        self.people[user_id] = person
+        self.google.add_account(person.email, person.name)
+        return person
+
+    def token(self, user: str, **overrides: Any) -> str:
+        """The CRM's token of a user; ``overrides`` as for ``CrmIssuer.token``."""
+        person = self.people[user]
+        claims: dict[str, Any] = {"role": person.role, "permissions": person.permissions, "email": person.email}
+        return self.issuer.token(person.id, **(claims | overrides))
+
+    # Calls
+
+    def url(self, path: str) -> str:
+        """The address of ``/function/route`` as callers use it."""
+        return f"{self.front.url}{path}"
+
+    def call(
+        self,
+        user: str | None,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = _TIMEOUT_S,
+        **options: Any,
+    ) -> requests.Response:
+        """Calls ``/function/route`` with the user's token, or without one; ``options`` go to ``requests``."""
+        sent = dict(headers or {})
+        if user is not None:
+            sent.setdefault("Authorization", f"Bearer {self.token(user)}")
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(
+                method,
+                self.url(path),
+                json=json,
+                headers=sent,
+                timeout=timeout_s,
+                **{"allow_redirects": False, **options},
+            )
+
+    def ask(self, user: str, method: str, path: str, *, json: Any = None, **options: Any) -> Any:
+        """The JSON of a call that must succeed, None where it has no body. Raises CallFailed."""
+        response = self.call(user, method, path, json=json, **options)
+        if not response.ok:
+            raise CallFailed(f"{method} {path} answered {response.status_code}: {response.text[:500]}")
+        return response.json() if response.content else None
+
+    def connect(
+        self,
+        user: str,
+        *,
+        features: Sequence[str] = ALL_FEATURES,
+        address: str | None = None,
+        untick: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Takes a user through consent, redirect and claim, as the CRM's page does; returns the connection."""
+        asked = {"return_to": f"{self.crm_url}/connected", "features": list(features)}
+        started = self.ask(user, "POST", "/oauth_callback/authorize", json=asked)
+        location = browser.consent(started["url"], address or self.people[user].email, untick=untick)
+        returned = self._follow(location)
+        fragment = returned.partition("#")[2]
+        if not fragment.startswith("ticket="):
+            raise CallFailed(f"the consent came back with {fragment}")
+        ticket = fragment.removeprefix("ticket=").partition("&")[0]
+        claimed: dict[str, Any] = self.ask(user, "POST", "/oauth_callback/connection", json={"ticket": ticket})
+        return claimed
+
+    def switch_on(self, user: str, **settings: Any) -> None:
+        """Changes a user's settings (MailMagnet and labels if none is named) and waits until what follows is done."""
+        wanted = settings or {"mailmagnet": True, "labels": True}
+        self.ask(user, "PATCH", "/oauth_callback/connection", json=wanted)
+        self.settle()
+
+    def load_directory(self, records: Mapping[str, Any] | None = None) -> Any:
+        """Writes the CRM's records as its back end does; the demo's own where none are given."""
+        wanted = directory(self.clock.now().date()) if records is None else records
+        return self.ask(BACKEND.id, "POST", "/mail_proxy/directory", json=wanted)
+
+    # Mail and time
+
+    def mail(
+        self,
+        to: str,
+        sender: str,
+        subject: str = "Hello",
+        *,
+        auth: str | None = None,
+        labels: Sequence[str] = ("INBOX", "UNREAD"),
+        at: datetime | None = None,
+        **parts: Any,
+    ) -> str:
+        """Delivers a mail to a user (id or address) and returns Gmail's id; ``parts`` as ``POST /mail`` takes them."""
+        address = self.people[to].email if to in self.people else to
+        body = {"from": sender, "subject": subject, "text": "Hello!", **parts}
+        raw = compose(body, [address], at or self.clock.now())
+        return next(iter(self.deliver(raw, to=address, auth=auth, labels=labels, at=at).values()))
+
+    def deliver(
+        self,
+        raw: bytes,
+        *,
+        to: str | Sequence[str],
+        auth: str | None = None,
+        labels: Sequence[str] = ("INBOX", "UNREAD"),
+        at: datetime | None = None,
+    ) -> dict[str, str]:
+        """Delivers as ``GmailService.deliver``, late enough that the mail has a push of its own."""
+        self.clock.advance(_PUSH_INTERVAL_S)
+        return self.google.gmail.deliver(raw, to=to, auth=auth, labels=labels, at=at)
+
+    def labels_of(self, user: str, mail_id: str) -> set[str]:
+        """The names of the labels that a mail has now in the user's mailbox, as Gmail's page shows them."""
+        mailbox = self.google.gmail.mailbox(self.people[user].email)
+        with mailbox.lock:
+            return {str(mailbox.labels.one(label)["name"]) for label in mailbox.message(mail_id).labels}
+
+    def advance(self, seconds: float) -> datetime:
+        """Moves the clock forward and returns the time."""
+        return self.clock.advance(seconds)
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Waits until no push and no task is under way. Raises TimeoutError."""
+        self.google.settle(timeout_s)
+
+    def run_job(self, name: str) -> None:
+        """Fires a scheduler job (``label-sweep``, ``magnet-renew``, ``housekeeping``) and waits for what follows."""
+        self.google.run_job(name)
+        self.settle()
+
+    def sweep(self) -> None:
+        """The scheduler fires, dispatch finds what is due, and the sweeps run to their end."""
+        self.run_job("label-sweep")
+
+    def reset(self) -> None:
+        """Empties everything, and brings the demo's people back."""
+        self.settle()
+        self.google.reset()
+        self._add_people()
+
+    # Start
+
+    def _start(self) -> None:
+        self.google = Google(self.directory, **self._options)
+        self.issuer = CrmIssuer(self.clock)
+        crm = CrmApp(self.issuer, lambda: self.clock.now().date())
+        self.crm_url = self._serve(HttpServer(crm.app, self._ports[0])).url
+        self.control_url = self._serve(HttpServer(Control(self.clock, self.faults, self.ledger, self).app)).url
+        certs = f"{self.google.oauth_server.url}/oauth2/v3/certs"
+        self.front = Front(self.clock, certs, self.directory / "requests.log", port=self._ports[1])
+        self._servers.append(self.front)
+        crm.functions = FunctionUrls(self.front.url_of("oauth_callback"), self.front.url_of("mail_proxy"))
+        self.addresses = self._addresses()
+        self.google.set_up(self.addresses)
+        self._start_functions()
+        self._add_people()
+
+    def _serve(self, server: HttpServer) -> HttpServer:
+        self._servers.append(server)
+        return server
+
+    def _addresses(self) -> environment.Addresses:
+        return environment.Addresses(
+            front=self.front.url,
+            oauth=self.google.oauth_server.url,
+            gmail=self.google.gmail_server.url,
+            firestore=self.google.firestore.address,
+            secret_manager=self.google.secrets.address,
+            cloud_tasks=self.google.tasks.address,
+            crm=self.crm_url,
+        )
+
+    def _start_functions(self) -> None:
+        keys = environment.DeploymentKeys()
+        crm = environment.Crm(issuer=self.issuer.issuer, audience=self.issuer.audience, tenant=self.issuer.tenant)
+        clock_file = str(self.clock.offset_file)
+        for name in environment.FUNCTIONS:
+            if not (ROOT / "functions" / name / "main.py").exists():
+                continue
+            variables = environment.function_environment(name, self.addresses, crm, keys, clock_file)
+            self.functions[name] = FunctionProcess(name, variables | self._extra, self.log_file(name))
+        with ThreadPoolExecutor(len(environment.FUNCTIONS)) as pool:
+            list(pool.map(FunctionProcess.start, self.functions.values()))
+        for name, process in self.functions.items():
+            self.front.add(Route(name, [process.url], environment.INVOKERS.get(name)))
+
+    def _add_people(self) -> None:
+        self.people = {BACKEND.id: BACKEND}
+        for person in USERS:
+            self.people[person.id] = person
+            self.google.add_account(person.email, person.name)
+
+    def _follow(self, location: str) -> str:
+        """Where Google's redirect leads to: the browser goes to ``/callback``, which sends it on to the CRM."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(location, allow_redirects=False, timeout=_TIMEOUT_S)
+        return answer.headers.get("Location", "")
