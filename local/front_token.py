@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 ISSUER = "https://accounts.google.com"
 REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
-_REFETCH_AFTER_S = 0.5
 _LEEWAY_S = 30
 
 
@@ -26,7 +24,6 @@ class TokenVerifier:
         self._jwks_url = jwks_url
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_s = float("-inf")
 
     def verify(self, unverified_token: str, *, audience: str) -> tuple[int, str]:
         """(200, email) of a valid token; (401, "") of any other; (503, "") where the keys cannot be fetched."""
@@ -52,9 +49,8 @@ class TokenVerifier:
 
     def _key(self, key_id: str) -> jwt.PyJWK:
         with self._lock:
-            if key_id not in self._keys and time.monotonic() - self._fetched_s > _REFETCH_AFTER_S:
+            if key_id not in self._keys:
                 self._keys = self._fetch_keys()
-                self._fetched_s = time.monotonic()
             return self._keys[key_id]
 
     def _fetch_keys(self) -> dict[str, jwt.PyJWK]:

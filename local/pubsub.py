@@ -317,8 +317,6 @@ class OfficialPubSub:
 
     def __init__(self, host: str) -> None:
         self._url = f"http://{host}/v1"
-        self._session = requests.Session()
-        self._session.trust_env = False
 
     def create_topic(self, topic: str) -> None:
         """Makes the topic; an existing one stays as it is."""
@@ -348,11 +346,10 @@ class OfficialPubSub:
         answer = self._call("POST", f"{topic}:publish", {"messages": [message]})
         return str(answer["messageIds"][0])
 
-    def stop(self) -> None:
-        self._session.close()
-
     def _call(self, method: str, path: str, body: Mapping[str, Any], *, may_exist: bool = False) -> dict[str, Any]:
-        response = self._session.request(method, f"{self._url}/{path}", json=body, timeout=10)
+        with requests.Session() as session:
+            session.trust_env = False
+            response = session.request(method, f"{self._url}/{path}", json=body, timeout=10)
         if not (may_exist and response.status_code == 409):
             response.raise_for_status()
         answer: dict[str, Any] = response.json()

@@ -269,9 +269,7 @@ def emulator() -> Iterator[OfficialPubSub]:
     if missing := pubsub_missing():
         pytest.skip(f"the official Pub/Sub emulator is missing: {missing}")
     with PubsubEmulator() as running:
-        official = OfficialPubSub(running.address)
-        yield official
-        official.stop()
+        yield OfficialPubSub(running.address)
 
 
 def _without_times(body: dict[str, Any]) -> dict[str, Any]:
