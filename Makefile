@@ -1,0 +1,61 @@
+# Everything this project does by itself. It needs make and Python 3.11 or newer; all else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FUNCTIONS := oauth_callback mail_proxy magnet_ingest label_sweep
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test lint types format unit integration openapi hooks clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv and install what is pinned in requirements-dev.txt
+
+run: $(INSTALLED) ## Start the product on a local Google, play the main job, stay up until Ctrl-C
+	@$(BIN)/python -m local.demo --stay
+
+demo: $(INSTALLED) ## Play the main job on a local Google and end; fails if a step did not do what it says
+	@$(BIN)/python -m local.demo
+
+test: lint ## Check style and types, then run all tests and show the coverage of branches
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+unit: $(INSTALLED) ## Run the tests that need no network
+	$(BIN)/python -m pytest tests/unit
+
+integration: $(INSTALLED) ## Run the tests over HTTP and gRPC against the stand-ins
+	$(BIN)/python -m pytest tests/integration
+
+lint: $(INSTALLED) types ## Check style (ruff) and types (mypy --strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## Check types; the entry points are all called main, so each has a call of its own
+	$(BIN)/mypy
+	@for name in $(FUNCTIONS); do \
+		echo "mypy functions/$$name"; \
+		MYPYPATH=functions/$$name $(BIN)/mypy --exclude '^$$' --no-namespace-packages functions/$$name/*.py || exit 1; \
+	done
+
+format: $(INSTALLED) ## Bring the code into the agreed form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: $(INSTALLED) ## Write openapi.yaml from the routes
+	$(BIN)/python -m common.openapi
+
+hooks: $(INSTALLED) ## Check style and types before each commit from now on
+	$(BIN)/pre-commit install
+
+clean: ## Remove what the tools and the local stack leave behind
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov .local
+
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
