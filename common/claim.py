@@ -71,7 +71,7 @@ def apply_claim(caller: Caller, body: ClaimBody, *, locale: str) -> Connection:
     """Makes the caller's connection from a ticket. Raises a Problem, after which nothing is minted or left behind."""
     held = _load_pending(caller, body.ticket)
     context = store().load_context(caller.user_id)
-    user = verify_member(caller, context.user.value if context.user else None)
+    user = verify_member(caller, context.user)
     verify_allowed([Feature(name) for name in held.value.features], context.policy.value)
     if held.value.generation != (context.connection.value.generation if context.connection else ""):
         store().pending.delete(held.value.state_hash)

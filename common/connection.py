@@ -8,11 +8,13 @@ from typing import Final, Literal
 import msgspec
 
 from common import clock, health, sharing
+from common.auth import Caller
+from common.directory import refresh_user
 from common.health import Facts, FeatureState, Health, Language, Word
-from common.model import Connection, ConnectionStatus, Feature, SharingLevel, Work
+from common.model import Connection, ConnectionStatus, Feature, SharingLevel
 from common.oauth import SCOPES, granted_features
 from common.paging import parse_page, seal_page
-from common.store.client import Context, Versioned, store
+from common.store.client import store
 
 Status = Literal["connected", "reauth_required", "absent"]
 _PAGE: Final = 100
@@ -120,30 +122,25 @@ class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     page_token: str = ""
 
 
-def show_connection(user_id: str, language: Language) -> ConnectionAnswer:
-    """The user's connection as it is now; ``absent`` where there is none."""
-    context = store().load_context(user_id)
-    owed = [held.value.until for held in store().revocations.of_user(user_id)]
-    owed_until = max(owed, default=None)
+def show_connection(caller: Caller, language: Language) -> ConnectionAnswer:
+    """The caller's connection as it is now; ``absent`` where there is none. Open to users made inactive, too."""
+    context = store().load_context(caller.user_id)
+    user = refresh_user(caller, context.user)
+    owed_until = max((held.value.until for held in store().revocations.of_user(caller.user_id)), default=None)
     if context.connection is None:
         return ConnectionAnswer(status="absent", revocation_owed_until=owed_until)
-    answer = plan_answer(plan_facts(context, store().work.load(user_id)), clock.now(), language)
-    answer.revocation_owed_until = owed_until
-    return answer
-
-
-def plan_facts(context: Context, work: Versioned[Work] | None) -> Facts:
-    """What was read of one connection. Raises LookupError where there is none."""
-    if context.connection is None:
-        raise LookupError("there is no connection")
-    return Facts(
+    work = store().work.load(caller.user_id)
+    facts = Facts(
         connection=context.connection.value,
         policy=context.policy.value,
-        user=context.user.value if context.user else None,
+        user=user,
         sync=context.sync.value if context.sync else None,
         work=work.value if work else None,
         mailbox=context.mailbox.value if context.mailbox else None,
     )
+    answer = plan_answer(facts, clock.now(), language)
+    answer.revocation_owed_until = owed_until
+    return answer
 
 
 def plan_answer(facts: Facts, now: datetime, language: Language) -> ConnectionAnswer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -60,7 +60,7 @@ def apply_authorize(caller: Caller, body: AuthorizeBody) -> AuthorizeAnswer:
     if body.return_to not in config().return_to_urls:
         raise BadRequest("return-to-not-allowed", "return_to must be one of the configured URLs, to the letter")
     context = store().load_context(caller.user_id)
-    verify_member(caller, context.user.value if context.user else None)
+    verify_member(caller, context.user)
     verify_allowed(body.features, context.policy.value)
     connection = context.connection.value if context.connection else None
     state, verifier = random_token(), random_token()
@@ -143,3 +143,21 @@ def _save_code(held: Versioned[PendingConnection], redirect: Redirect) -> str:
 
 def _invalid_state() -> BadRequest:
     return BadRequest("invalid-state", "this sign-in is unknown, over or used already: start again from the CRM")
+
+
+_STRAY: Final = {
+    "en": ("This sign-in has ended", "It is unknown, over or used already. Go back to the CRM and connect again."),
+    "de": (
+        "Diese Anmeldung ist beendet",
+        "Sie ist unbekannt, abgelaufen oder schon benutzt. Bitte im CRM neu beginnen.",
+    ),
+}
+
+
+def stray_page(language: Literal["de", "en"]) -> str:
+    """What a person sees whose browser comes back with a state that is none (any more)."""
+    title, text = _STRAY[language]
+    return (
+        f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title>'
+        f"<h1>{title}</h1><p>{text}</p></html>"
+    )

@@ -7,9 +7,10 @@ from common.auth import Caller
 from common.directory import refresh_user
 from common.errors import Forbidden
 from common.model import Feature, Policy, User
+from common.store.client import Versioned
 
 
-def verify_member(caller: Caller, user: User | None) -> User:
+def verify_member(caller: Caller, user: Versioned[User] | None) -> User:
     """The caller's record in the directory, refreshed by the token where due. Raises Forbidden unless active.
 
     A token issued before the directory made its user inactive revives nothing (design, section Sharing).

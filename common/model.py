@@ -252,7 +252,7 @@ class Share:
 class Revocation:
     """What Google has still to revoke. It owns the secret until then, at the latest until ``until``.
 
-    ``label_ids`` are those of our labels that the user wants removed from the mailbox; ``scopes`` what the grant allows.
+    ``label_ids`` are those of our labels that the user wants removed from the mailbox, ``scopes`` those granted.
     """
 
     revocation_id: str

@@ -114,13 +114,17 @@ def apply_policy(body: PolicyBody, actor: str) -> Policy:
     record = audit.new_record(new, actor=actor, action=audit.POLICY, subject="policy", what="; ".join(changes))
     try:
         with store().batch() as batch:
-            store().policies.replace(held, new, batch=batch)
+            store().policies.update(held, batch=batch, **_all_fields(new))
             store().audit.add(record, batch=batch)
     except Lost as error:
         raise RetryableConflict(
             "policy-changed-meanwhile", "another administrator was faster: read it again"
         ) from error
     return new
+
+
+def _all_fields(policy: Policy) -> dict[str, Any]:
+    return {entry.name: getattr(policy, entry.name) for entry in fields(Policy)}
 
 
 def answer(policy: Policy) -> PolicyAnswer:
@@ -139,8 +143,8 @@ def count_not_accepted(policy: Policy) -> int:
         return 0
     count, after, at = 0, "", clock.now()
     for _ in range(_MAX_COUNTED // _PAGE):
-        page = store().connections.page(after=after, limit=_PAGE)
-        users = directory().load_users([connection.user_id for connection in page])
+        page = [held.value for held in store().connections.page(after=after, limit=_PAGE)]
+        users = directory().users([connection.user_id for connection in page])
         for connection in page:
             user = users.get(connection.user_id)
             if user is not None and sharing.is_serviceable(user, at) and sharing.asked_level(connection, policy, user):

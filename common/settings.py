@@ -47,7 +47,7 @@ def apply_patch(caller: Caller, patch: ConnectionPatch) -> None:
     """Changes the caller's connection. Raises NotFound, Forbidden, or Conflict that says what stands against it."""
     for _ in range(_TRIES):
         context = store().load_context(caller.user_id)
-        user = verify_member(caller, context.user.value if context.user else None)
+        user = verify_member(caller, context.user)
         if context.connection is None:
             raise NotFound("not-connected")
         changes = plan_changes(context.connection.value, patch, context.policy.value, user)

@@ -42,8 +42,8 @@ class Connections(Records[Connection]):
                 where(self._collection, "aliases", "array_contains_any", piece),
             )
             for query in queries:
-                selected = query.select(["address", "aliases"]).limit(_USERS_OF_A_MAILBOX)
-                for snapshot in selected.stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+                # Without a limit: an address left out would count as a customer's.
+                for snapshot in query.select(["address", "aliases"]).stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
                     stored = snapshot.to_dict()
                     inside.update({stored["address"], *stored.get("aliases", ())} & set(piece))
         return frozenset(inside)

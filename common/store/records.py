@@ -239,6 +239,11 @@ class Owned(Collection[T]):
         found = self._get_all([self._client.document(path) for path in paths])
         return {paths[path]: record for path, record in found.items()}
 
+    def all_of(self, user_id: str, *, after: str = "", limit: int = 1000) -> list[T]:
+        """Everything of the user's, of whichever mailbox, from behind the record with the id ``after``."""
+        start_after = [self.reference(user_id, after)] if after else None
+        return [record.value for record in self._fetch(self._collection(user_id).order_by(NAME), limit, start_after)]
+
     def delete_all(self, user_id: str, *, limit: int = 1000) -> int:
         """Deletes up to ``limit`` records of the user and returns how many; below ``limit`` none is left."""
         return self._delete_found(self._collection(user_id), limit)

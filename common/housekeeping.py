@@ -1,0 +1,148 @@
+"""Owns what the daily run and its tasks clear away: revocations owed, users who left, orphans, what is over.
+
+Each kind of work goes page by page, a task a page, and one user's trouble stays in that user's task. All of it may run
+twice. Knows no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, Literal
+
+import msgspec
+from google.api_core import exceptions as google_errors
+
+from common import audit, clock, log, revocation, secrets, tasks
+from common.config import config
+from common.deactivation import apply_deactivation
+from common.keys import keys
+from common.model import PERMISSION, User
+from common.store.client import store
+
+LEFT_FOR: Final = timedelta(days=7)
+# A claim makes the secret before the connection: what is younger may be on its way.
+ORPHAN_AFTER: Final = timedelta(hours=1)
+_PAGE: Final = 100
+_MOST_SECRETS: Final = 10_000
+
+
+class Errand(msgspec.Struct, kw_only=True):
+    """What to do: without a kind, the whole daily run. ``page`` is where a run through the users goes on."""
+
+    kind: Literal["daily", "users", "leave", "revoke"] = "daily"
+    user: str = ""
+    generation: str = ""
+    id: str = ""
+    page: str = ""
+    attempt: int = 0
+
+
+def apply_errand(errand: Errand) -> None:
+    """Does one errand."""
+    match errand.kind:
+        case "daily":
+            apply_daily()
+        case "users":
+            apply_users(errand.page)
+        case "leave":
+            apply_leave(errand.user)
+        case "revoke":
+            apply_revoke(errand.id, errand.user)
+
+
+def apply_daily() -> None:
+    """Everything: each part for itself, so that trouble with one leaves the others done."""
+    for part in (_apply_revocations, lambda: apply_users(""), _apply_orphaned_secrets, _apply_expired_consents):
+        try:
+            part()
+        except google_errors.GoogleAPICallError as error:
+            log.failure("housekeeping", error)
+
+
+def apply_revoke(revocation_id: str, user_id: str) -> None:
+    """Looks after one revocation, then after what handlers in flight wrote while the connection was ending."""
+    revocation.apply_revocation(revocation_id)
+    if user_id and store().connections.load(user_id) is None:
+        revocation.delete_held_data(user_id)
+
+
+def _apply_revocations() -> None:
+    after = ""
+    while True:
+        page = store().revocations.page(after=after, limit=_PAGE)
+        for held in page:
+            _leave_task("revoke", held.value.user_id, id=held.value.revocation_id)
+        if len(page) < _PAGE:
+            return
+        after = page[-1].value.revocation_id
+
+
+def apply_users(after: str) -> None:
+    """Leaves a task for each connected user who left a week ago; a task of its own for the next page."""
+    page = [held.value.user_id for held in store().connections.page(after=after, limit=_PAGE)]
+    users = store().users.load_many(page)
+    for user_id, held in users.items():
+        if has_left(held.value, clock.now()):
+            _leave_task("leave", user_id)
+    if len(page) == _PAGE:
+        _leave_task("users", page[-1], page=page[-1])
+
+
+def has_left(user: User, now: datetime) -> bool:
+    """Whether the directory has said for seven days that this user is gone, or not permitted any more."""
+    if user.inactive_since is not None and not user.active:
+        return now - user.inactive_since >= LEFT_FOR
+    is_gone = user.deleted or not user.active or PERMISSION not in user.permissions
+    return is_gone and user.updated_at is not None and now - user.updated_at >= LEFT_FOR
+
+
+def apply_leave(user_id: str) -> None:
+    """Deactivates the connection of a user who left, if that is still so."""
+    held = store().users.load(user_id)
+    if held is not None and has_left(held.value, clock.now()):
+        apply_deactivation(user_id, actor=audit.SYSTEM)
+
+
+def _apply_orphaned_secrets() -> None:
+    """Destroys secrets that neither a connection nor a revocation owns: a claim died between two of its steps."""
+    names = islice(secrets.list_names(created_before=clock.now() - ORPHAN_AFTER), _MOST_SECRETS)
+    destroyed = 0
+    for piece in _pieces(names):
+        owned = store().connections.find_secrets(piece) | store().revocations.find_secrets(piece)
+        for name in set(piece) - owned:
+            secrets.destroy(name)
+            destroyed += 1
+    log.event("orphaned-secrets", severity="WARNING" if destroyed else "INFO", count=destroyed)
+
+
+def _pieces(names: Iterable[str]) -> Iterable[list[str]]:
+    rest = iter(names)
+    while piece := list(islice(rest, _PAGE)):
+        yield piece
+
+
+def _apply_expired_consents() -> None:
+    while True:
+        page = store().pending.expired(clock.now(), _PAGE)
+        with store().batch() as batch:
+            for held in page:
+                store().pending.delete(held.value.state_hash, batch=batch)
+        if len(page) < _PAGE:
+            return
+
+
+def _leave_task(kind: str, user_id: str, *, id: str = "", page: str = "") -> None:
+    settings = config()
+    tasks.enqueue(
+        settings.housekeeping_queue,
+        f"{settings.oauth_callback_url}/tasks/housekeeping",
+        {"kind": kind, "user": user_id, "id": id, "page": page},
+        user_id=user_id,
+        generation=keys().hash("errand", id or page or user_id),
+        # One a day of each is enough, however often the daily run is tried.
+        slot=clock.now().date().isoformat(),
+        audience=settings.oauth_callback_url,
+        service_account=settings.housekeeping_service_account,
+    )

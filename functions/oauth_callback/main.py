@@ -1,0 +1,186 @@
+"""oauth_callback: the connection of one CRM user with one Gmail mailbox, from consent to deactivation.
+
+Public: the CRM's front end calls it with its user's token, Google's redirect and security events without one. Tasks and
+Scheduler call one route, as one service account. What the routes do stands in the modules of ``common`` they name.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import flask
+import functions_framework
+import msgspec
+from werkzeug import Response
+
+from common import audit, claim, connection, consent, deactivation, held_data, housekeeping, openapi, policy, risc, web
+from common import settings as connection_settings
+from common.errors import BadRequest
+from common.health import Language
+from common.membership import verify_member
+from common.paging import parse_page, seal_page
+from common.store.client import store
+
+app = web.App("oauth_callback")
+HOUSEKEEPER = web.service("housekeeping_service_account", "oauth_callback_url")
+_AUDIT_PAGE = 100
+
+
+class DeactivateQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whether our labels stay in Gmail."""
+
+    labels: Literal["keep", "remove"] = "keep"
+
+
+@app.route("POST", "/authorize", web.USER, body=consent.AuthorizeBody, answer=consent.AuthorizeAnswer)
+def authorize(call: web.Call) -> Response:
+    """Starts consent: answers the address of Google's page for the features wanted."""
+    return web.json_response(consent.apply_authorize(call.caller, call.body(consent.AuthorizeBody)))
+
+
+@app.route("GET", "/callback", web.ANYONE, status=302)
+def callback(call: web.Call) -> Response:
+    """Google's redirect: leads back to the CRM with a one-time ticket, or an error code, in the fragment."""
+    query = call.request.args
+    redirect = consent.Redirect(
+        unverified_state=query.get("state", ""),
+        unverified_code=query.get("code", ""),
+        unverified_issuer=query.get("iss", ""),
+        unverified_error=query.get("error", ""),
+    )
+    try:
+        location = consent.apply_redirect(redirect)
+    except BadRequest:
+        if not call.request.accept_mimetypes.accept_html:
+            raise
+        response = Response(consent.stray_page(_language(call)), status=400, content_type="text/html; charset=utf-8")
+        response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+        return response
+    response = Response(status=302)
+    response.headers["Location"] = location
+    return response
+
+
+@app.route("POST", "/connection", web.USER, body=claim.ClaimBody, answer=connection.ConnectionAnswer, status=201)
+def connect(call: web.Call) -> Response:
+    """The same signed-in user claims the ticket: only now the code is exchanged and the connection made."""
+    claim.apply_claim(call.caller, call.body(claim.ClaimBody), locale=_language(call))
+    return _answer(call, status=201)
+
+
+@app.route("GET", "/connection", web.USER, answer=connection.ConnectionAnswer)
+def show(call: web.Call) -> Response:
+    """The caller's connection: status, features, sharing, MailMagnet, labels, health."""
+    return _answer(call)
+
+
+@app.route(
+    "PATCH",
+    "/connection",
+    web.USER,
+    body=connection_settings.ConnectionPatch,
+    answer=connection.ConnectionAnswer,
+)
+def change(call: web.Call) -> Response:
+    """Changes sharing, excluded domains, MailMagnet, labels or locale."""
+    connection_settings.apply_patch(call.caller, call.body(connection_settings.ConnectionPatch))
+    return _answer(call)
+
+
+@app.route("DELETE", "/connection", web.USER, query=DeactivateQuery, status=204)
+def deactivate(call: web.Call) -> Response:
+    """Deactivates: stops the watch, revokes at Google, destroys the secret, deletes what is held."""
+    remove_labels = call.query(DeactivateQuery).labels == "remove"
+    user_id = call.caller.user_id
+    deactivation.apply_deactivation(user_id, actor=user_id, remove_labels=remove_labels)
+    return web.no_content()
+
+
+@app.route("GET", "/connection/data", web.USER, query=connection.PageQuery, answer=held_data.HeldData)
+def data(call: web.Call) -> Response:
+    """What is held about the caller, complete."""
+    return web.json_response(held_data.collect(call.caller.user_id, call.query(connection.PageQuery).page_token))
+
+
+@app.route("GET", "/policy", web.ADMIN, answer=policy.PolicyAnswer)
+def show_policy(call: web.Call) -> Response:
+    """The organisation's policy, for administrators."""
+    _verify_admin(call)
+    return web.json_response(policy.answer(store().policies.load_policy().value))
+
+
+@app.route("PUT", "/policy", web.ADMIN, body=policy.PolicyBody, answer=policy.PolicyAnswer)
+def put_policy(call: web.Call) -> Response:
+    """Replaces the organisation's policy. What it narrows holds at once, what it widens once the owner accepts."""
+    _verify_admin(call)
+    new = policy.apply_policy(call.body(policy.PolicyBody), call.caller.user_id)
+    return web.json_response(policy.answer(new))
+
+
+@app.route("GET", "/audit", web.ADMIN, query=connection.PageQuery, answer=audit.AuditPage)
+def show_audit(call: web.Call) -> Response:
+    """Who did what to connections, sharing and policy, newest first, for administrators."""
+    _verify_admin(call)
+    bound = ("audit", call.caller.user_id)
+    position: str | None = parse_page(call.query(connection.PageQuery).page_token, *bound)
+    before = datetime.fromisoformat(position) if position else None
+    records = store().audit.page(before=before, limit=_AUDIT_PAGE)
+    token = seal_page(records[-1].at.isoformat(), *bound) if len(records) == _AUDIT_PAGE else ""
+    entries = [audit.entry(record) for record in records]
+    return web.json_response(audit.AuditPage(records=entries, next_page_token=token))
+
+
+@app.route("GET", "/connections", web.ADMIN, query=connection.PageQuery, answer=connection.ConnectionPage)
+def show_connections(call: web.Call) -> Response:
+    """Everyone's connection, for administrators."""
+    _verify_admin(call)
+    token = call.query(connection.PageQuery).page_token
+    return web.json_response(connection.list_connections(call.caller.user_id, token, _language(call)))
+
+
+@app.route("DELETE", "/connections/{user}", web.ADMIN, query=DeactivateQuery, status=204)
+def deactivate_user(call: web.Call) -> Response:
+    """Deactivates a user's connection, for administrators."""
+    _verify_admin(call)
+    user_id = web.verify_crm_id(call.params["user"])
+    remove_labels = call.query(DeactivateQuery).labels == "remove"
+    deactivation.apply_deactivation(user_id, actor=call.caller.user_id, remove_labels=remove_labels)
+    return web.no_content()
+
+
+@app.route("POST", "/risc", web.ANYONE, status=202)
+def take_security_event(call: web.Call) -> Response:
+    """Google's security event tokens (Cross-Account Protection), each signed by Google for our client."""
+    raw = web.read_body(call.request, risc.MAX_TOKEN_BYTES)
+    for event in risc.verify_security_event(raw.decode("ascii", "replace").strip()):
+        risc.apply_event(event)
+    return Response(status=202)
+
+
+@app.route("POST", "/tasks/housekeeping", HOUSEKEEPER, body=housekeeping.Errand, status=204)
+def keep_house(call: web.Call) -> Response:
+    """Scheduler's daily run, and the tasks that it and others leave."""
+    housekeeping.apply_errand(call.body(housekeeping.Errand))
+    return web.no_content()
+
+
+openapi.serve(app)
+
+
+def _answer(call: web.Call, status: int = 200) -> Response:
+    return web.json_response(connection.show_connection(call.caller, _language(call)), status)
+
+
+def _language(call: web.Call) -> Language:
+    return "de" if call.request.accept_languages.best_match(["de", "en"]) == "de" else "en"
+
+
+def _verify_admin(call: web.Call) -> None:
+    verify_member(call.caller, store().users.load(call.caller.user_id))
+
+
+@functions_framework.http
+def oauth_callback(request: flask.Request) -> Response:
+    """The entry point."""
+    return app(request)
