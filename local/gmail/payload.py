@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Callable, Collection, Iterator
 from email.message import Message as MimePart
+from email.parser import BytesHeaderParser
 from html.parser import HTMLParser
 from typing import Any
 
@@ -28,7 +29,11 @@ NewAttachmentId = Callable[[str], str]
 
 def parse_mime(raw: bytes) -> MimePart[str, str]:
     """The mail as Python's parser sees it: with defects noted, never refused."""
-    return email.message_from_bytes(raw)
+    try:
+        return email.message_from_bytes(raw)
+    except RecursionError:
+        # Nested deeper than Python's parser goes: the header is all that is looked at.
+        return BytesHeaderParser().parsebytes(raw)
 
 
 def parse_payload(raw: bytes, new_attachment_id: NewAttachmentId) -> dict[str, Any]:

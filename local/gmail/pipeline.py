@@ -156,9 +156,9 @@ class Pipeline:
         progress.method = method.name
         mailbox = self._admitted(call, method, path)
         progress.mailbox = mailbox.address
-        self._strike(method, mailbox, progress)
         if turn.refusal is not None:
             raise turn.refusal
+        self._strike(method, mailbox, progress)
         if method.name not in HANDLERS:
             raise GmailError(501, "notImplemented", f"The stand-in does not do gmail.{method.name}")
         units = UNITS[method.name]

@@ -10,6 +10,7 @@ import binascii
 import quopri
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from email.utils import getaddresses
 
 CRLF = b"\r\n"
@@ -122,7 +123,7 @@ def _decode_run(run: Sequence[re.Match[str]]) -> str:
     """Neighbours of one charset are joined before decoding: mailers cut through characters."""
     chunks: list[tuple[str, bytes]] = []
     for word in run:
-        charset, data = word.group(1).lower(), _word_bytes(word.group(2), word.group(3))
+        charset, data = word.group(1).lower(), _word_bytes(word)
         if chunks and chunks[-1][0] == charset:
             chunks[-1] = (charset, chunks[-1][1] + data)
         else:
@@ -130,14 +131,16 @@ def _decode_run(run: Sequence[re.Match[str]]) -> str:
     return "".join(decode_bytes(data, charset) for charset, data in chunks)
 
 
-def _word_bytes(encoding: str, text: str) -> bytes:
-    data = text.encode("utf-8", "replace")
-    if encoding.lower() == "q":
+def _word_bytes(word: re.Match[str]) -> bytes:
+    """The bytes that an encoded word stands for; the word itself where it cannot be decoded."""
+    encoding, data = word.group(2).lower(), word.group(3).encode("utf-8", "replace")
+    if encoding == "q":
         return quopri.decodestring(data.replace(b"_", b" "))
-    try:
-        return base64.b64decode(data + b"=" * (-len(data) % 4))
-    except (binascii.Error, ValueError):
-        return data
+    with suppress(binascii.Error, ValueError):
+        decoded = base64.b64decode(data + b"=" * (-len(data) % 4))
+        if decoded or not data:
+            return decoded
+    return word.group().encode("utf-8", "replace")
 
 
 def decode_bytes(data: bytes, charset: str) -> str:

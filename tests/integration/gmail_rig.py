@@ -75,9 +75,7 @@ class Rig:
         return build_from_document(described, credentials=Credentials(token)).users()  # type: ignore[no-untyped-call]
 
     def get(self, path: str, token: str, **query: Any) -> requests.Response:
-        return requests.get(
-            f"{self.url}{path}", params=query, headers={"Authorization": f"Bearer {token}"}, timeout=10
-        )
+        return requests.get(f"{self.url}{path}", params=query, headers={"Authorization": f"Bearer {token}"}, timeout=10)
 
     def post(self, path: str, token: str, body: Any = None, **query: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"}
