@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -52,6 +53,8 @@ class Upstream:
         if size:
             start_response("200 OK", [("Content-Type", "application/octet-stream")])
             return (b"x" * MIB for _ in range(size))
+        if "early" in request.args:
+            return Response("too much", 422)(environ, start_response)
         digest, length = hashlib.sha256(), 0
         while block := request.stream.read(65_536):
             digest.update(block)
@@ -104,6 +107,8 @@ class Bench:
         return requests.post(self.private, headers={"Authorization": f"Bearer {token}", **headers}, timeout=10)
 
     def log(self) -> list[dict[str, Any]]:
+        if not self.front.log_file.exists():
+            return []
         return [json.loads(line)["httpRequest"] for line in self.front.log_file.read_text().splitlines()]
 
     def close(self) -> None:
@@ -280,6 +285,32 @@ def test_large_answers_stream_through(bench: Bench) -> None:
     """An answer in chunks may be larger than 32 MiB."""
     with requests.get(f"{bench.public}/?stream=40", stream=True, timeout=30) as answer:
         assert 40 * MIB == sum(len(block) for block in answer.iter_content(MIB))
+
+
+def test_early_answer_is_passed_on(bench: Bench) -> None:
+    """A function that answers before it has read a large body is heard all the same."""
+    assert 422 == requests.post(f"{bench.public}/?early=1", data=b"x" * 20 * MIB, timeout=30).status_code
+
+
+def test_cut_answer_stays_cut(bench: Bench) -> None:
+    """Where a function dies in the middle of its answer the caller sees that, and the request is logged."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bench.front.add(Route("mail_proxy", [f"http://127.0.0.1:{listener.getsockname()[1]}"]))
+        dying = threading.Thread(target=_answer_half, args=(listener,))
+        dying.start()
+        with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            requests.get(bench.public, timeout=10)
+        dying.join(5)
+    wait_until_idle(lambda: len(bench.log()) == 1, 5, lambda: "not logged")
+
+    assert (200, "4") == (bench.log()[0]["status"], bench.log()[0]["responseSize"])
+
+
+def _answer_half(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
 
 
 def test_head_has_no_body(bench: Bench) -> None:
