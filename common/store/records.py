@@ -188,6 +188,11 @@ class Records(Collection[T]):
     def _reference_of(self, value: T) -> firestore.DocumentReference:
         return self.reference(*(getattr(value, name) for name in self._key))
 
+    def id_of(self, value: T) -> str:
+        """The record's id; for types whose key is one id."""
+        (name,) = self._key
+        return str(getattr(value, name))
+
     def create(self, value: T, batch: Batch | None = None) -> Versioned[T]:
         """Stores a record that must not exist yet, else raises Lost."""
         return self._create(self._reference_of(value), value, batch)
