@@ -45,7 +45,7 @@ format: $(INSTALLED) ## Bring the code into the agreed form
 	$(BIN)/ruff format .
 
 openapi: $(INSTALLED) ## Write openapi.yaml from the routes
-	$(BIN)/python -m common.openapi
+	$(BIN)/python -m ops.openapi
 
 hooks: $(INSTALLED) ## Check style and types before each commit from now on
 	$(BIN)/pre-commit install

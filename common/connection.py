@@ -125,7 +125,7 @@ class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 def show_connection(caller: Caller, language: Language) -> ConnectionAnswer:
     """The caller's connection as it is now; ``absent`` where there is none. Open to users made inactive, too."""
     context = store().load_context(caller.user_id)
-    user = refresh_user(caller, context.user)
+    user = refresh_user(caller, context.user.value if context.user else None)
     owed_until = max((held.value.until for held in store().revocations.of_user(caller.user_id)), default=None)
     if context.connection is None:
         return ConnectionAnswer(status="absent", revocation_owed_until=owed_until)

@@ -10,12 +10,12 @@ from common.model import Feature, Policy, User
 from common.store.client import Versioned
 
 
-def verify_member(caller: Caller, user: Versioned[User] | None) -> User:
+def verify_member(caller: Caller, held: Versioned[User] | None) -> User:
     """The caller's record in the directory, refreshed by the token where due. Raises Forbidden unless active.
 
     A token issued before the directory made its user inactive revives nothing (design, section Sharing).
     """
-    known = refresh_user(caller, user)
+    known = refresh_user(caller, held.value if held else None)
     if not sharing.is_serviceable(known, clock.now()):
         raise Forbidden("user-inactive", "the CRM's directory says that this user is not active or not permitted")
     return known

@@ -29,11 +29,13 @@ READONLY: Final = f"{_GMAIL}readonly"
 SEND: Final = f"{_GMAIL}send"
 MODIFY: Final = f"{_GMAIL}modify"
 
-_MAIL: Final = frozenset({"openid", "email", READONLY, SEND})
+_READING: Final = frozenset({"openid", "email", READONLY})
+_MAIL: Final = _READING | {SEND}
 # The ladder. What each rung needs; asked for together, refused one by one.
 SCOPES: Final[Mapping[Feature, frozenset[str]]] = {
     Feature.MAIL: _MAIL,
-    Feature.MAILMAGNET: _MAIL,
+    # Who leaves sending unticked still gets notices.
+    Feature.MAILMAGNET: _READING,
     Feature.ACTIONS: _MAIL | {MODIFY},
     Feature.LABELS: _MAIL | {MODIFY},
 }

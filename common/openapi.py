@@ -37,13 +37,13 @@ _SCHEMES: Final[dict[str, Any]] = {
 }
 
 
-def document(apps: Iterable[App], *, title: str) -> dict[str, Any]:
-    """The OpenAPI document of ``apps``; with several, each path stands below its function's name."""
+def document(apps: Iterable[App], *, title: str, prefixed: bool = False) -> dict[str, Any]:
+    """The OpenAPI document of ``apps``; ``prefixed`` puts each path below its function's name."""
     listed = list(apps)
     schemas, components = _schemas(listed)
     paths: dict[str, dict[str, Any]] = {}
     for app in listed:
-        prefix = f"/{app.name}" if len(listed) > 1 else ""
+        prefix = f"/{app.name}" if prefixed else ""
         for route in app.routes:
             operation = _operation(app, route, schemas)
             paths.setdefault(prefix + route.template, {})[route.method.lower()] = operation

@@ -144,7 +144,7 @@ def count_not_accepted(policy: Policy) -> int:
     count, after, at = 0, "", clock.now()
     for _ in range(_MAX_COUNTED // _PAGE):
         page = [held.value for held in store().connections.page(after=after, limit=_PAGE)]
-        users = directory().users([connection.user_id for connection in page])
+        users = directory().load_users([connection.user_id for connection in page])
         for connection in page:
             user = users.get(connection.user_id)
             if user is not None and sharing.is_serviceable(user, at) and sharing.asked_level(connection, policy, user):

@@ -6,6 +6,7 @@ twice, at the same time, or die at any line: the record goes last. Knows no rout
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -96,6 +97,7 @@ def apply_revocation(revocation: str) -> bool:
     _delete_data(held.value)
     if is_settled:
         secrets.destroy(held.value.secret)
+        _forget_mailbox(held.value.mailbox_key)
         store().revocations.delete(revocation)
         return True
     attempt = held.value.attempts + 1
@@ -166,6 +168,14 @@ def _note_given_up(owed: Revocation) -> None:
     record = audit.new_record(policy, actor=audit.SYSTEM, action=audit.GIVEN_UP, subject=owed.user_id)
     store().audit.add(record)
     log.event("revocation-given-up", severity="ERROR", user=keys().hash("log", owed.user_id), attempt=owed.attempts)
+
+
+def _forget_mailbox(mailbox_key: str) -> None:
+    held = store().mailboxes.load(mailbox_key)
+    if held is not None and not held.value.user_ids:
+        # Whoever joins at the same time keeps it.
+        with contextlib.suppress(Lost):
+            store().mailboxes.delete(mailbox_key, version=held.version)
 
 
 def _delete_data(owed: Revocation) -> None:

@@ -131,7 +131,7 @@ def _save(context: Context, changes: dict[str, Any]) -> None:
     if context.connection is None or not changes:
         return
     connection = context.connection.value
-    what = "; ".join(name if isinstance(value, tuple) else f"{name}={value}" for name, value in changes.items())
+    what = "; ".join(name if isinstance(value, tuple) else f"{name}={value}".lower() for name, value in changes.items())
     record = audit.new_record(
         context.policy.value, actor=connection.user_id, action=audit.CHANGED, subject=connection.user_id, what=what
     )

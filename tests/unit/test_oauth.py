@@ -32,7 +32,12 @@ def test_modify_covers_reading_and_sending() -> None:
 @pytest.mark.parametrize("missing", ["openid", "email", oauth.READONLY, oauth.SEND])
 def test_each_scope_of_mail_is_needed(missing: str) -> None:
     """Without any one of its scopes there is no mail feature."""
-    assert frozenset() == oauth.granted_features(oauth.scopes_for([Feature.MAIL]) - {missing})
+    assert Feature.MAIL not in oauth.granted_features(oauth.scopes_for([Feature.MAIL]) - {missing})
+
+
+def test_mailmagnet_needs_no_sending() -> None:
+    """Who leaves sending unticked still gets notices: an unticked scope disables just its feature."""
+    assert {Feature.MAILMAGNET} == oauth.granted_features(oauth.scopes_for([Feature.MAIL]) - {oauth.SEND})
 
 
 def test_long_scope_names_are_the_short_ones() -> None:
