@@ -431,3 +431,16 @@ def test_drain_says_when_it_gives_up(bench: Bench) -> None:
 
     with pytest.raises(TimeoutError, match="1 tasks are left"):
         bench.server.drain(0.05)
+
+
+def test_clear_keeps_the_queues(bench: Bench) -> None:
+    """After clear no task, blocked name or payload is left, and the queue still takes tasks."""
+    bench.server.pause()
+    bench.add("same", b"before")
+    bench.server.clear()
+    bench.add("same", b"after")
+    bench.server.resume()
+    bench.server.drain(5)
+
+    assert [b"after"] == bench.endpoint.bodies()
+    assert [b"after"] == [payload.body for payload in bench.server.payload_log]

@@ -264,6 +264,19 @@ def test_unknown_topics_are_refused(bench: Bench) -> None:
         bench.subscribe(dead_letter_topic="projects/local-project/topics/other")
 
 
+def test_clear_keeps_the_subscription(bench: Bench) -> None:
+    """After clear no message is left to come, and new ones are pushed as before."""
+    bench.pubsub.pause(SUBSCRIPTION)
+    bench.pubsub.publish(TOPIC, b"before")
+    bench.pubsub.clear()
+    bench.pubsub.resume(SUBSCRIPTION)
+    bench.pubsub.publish(TOPIC, b"after")
+    bench.pubsub.drain(5)
+
+    assert [b"after"] == bench.pushed_data()
+    assert [b"after"] == [message.data for message in bench.pubsub.messages(TOPIC)]
+
+
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[OfficialPubSub]:
     if missing := pubsub_missing():

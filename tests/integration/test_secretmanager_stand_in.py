@@ -327,3 +327,78 @@ def test_ledger_counts_calls(bench: Bench) -> None:
         ("AccessSecretVersion", 200),
         ("AccessSecretVersion", 404),
     ] == calls
+
+
+@pytest.mark.parametrize("changes", [{"page_token": "foreign"}, {"page_size": -1}])
+def test_bad_paging_is_refused(bench: Bench, changes: dict[str, str | int]) -> None:
+    """A foreign page token and a negative page size are INVALID_ARGUMENT."""
+    with pytest.raises(google_errors.InvalidArgument):
+        bench.client.list_secrets(request={"parent": PROJECT, **changes})
+
+
+@pytest.mark.parametrize("name", [f"{PROJECT}/token", f"{PROJECT}/secrets/token/versions/newest"])
+def test_malformed_names_are_refused(bench: Bench, name: str) -> None:
+    """What is not the name of a version is INVALID_ARGUMENT."""
+    bench.create("token")
+
+    with pytest.raises(google_errors.InvalidArgument):
+        bench.client.access_secret_version(name=name)
+
+
+def test_update_needs_a_mask(bench: Bench) -> None:
+    """An update without a mask is INVALID_ARGUMENT; one of what the stand-in does not know is UNIMPLEMENTED."""
+    name = bench.create("token").name
+
+    with pytest.raises(google_errors.InvalidArgument):
+        bench.client.update_secret(request={"secret": {"name": name}})
+    with pytest.raises(google_errors.MethodNotImplemented):
+        bench.client.update_secret(request={"secret": {"name": name}, "update_mask": {"paths": ["topics"]}})
+
+
+def test_unsupported_settings_are_refused(bench: Bench) -> None:
+    """A secret needs replication; settings that the stand-in does not know are UNIMPLEMENTED."""
+    with pytest.raises(google_errors.InvalidArgument):
+        bench.client.create_secret(request={"parent": PROJECT, "secret_id": "a", "secret": {}})
+    with pytest.raises(google_errors.MethodNotImplemented, match="ttl"):
+        bench.client.create_secret(
+            request={"parent": PROJECT, "secret_id": "a", "secret": {"replication": AUTOMATIC, "ttl": {"seconds": 9}}}
+        )
+    assert {} == bench.server.dump()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "error"),
+    [
+        (409, "", google_errors.AlreadyExists),
+        (409, "ABORTED", google_errors.Aborted),
+        (400, "", google_errors.InvalidArgument),
+        (403, "", google_errors.PermissionDenied),
+        (412, "", google_errors.FailedPrecondition),
+        (429, "", google_errors.ResourceExhausted),
+        (500, "", google_errors.InternalServerError),
+        (504, "", google_errors.DeadlineExceeded),
+    ],
+)
+def test_faults_by_status(bench: Bench, status: int, reason: str, error: type[Exception]) -> None:
+    """A fault's HTTP status becomes its gRPC status, unless its reason names another."""
+    bench.faults.inject(Fault("secretmanager", status=status, reason=reason))
+
+    with pytest.raises(error):
+        bench.create("token")
+
+
+def test_slow_fault_only_delays(bench: Bench) -> None:
+    """A fault with nothing but a delay lets the call succeed, later."""
+    bench.faults.inject(Fault("secretmanager", delay_s=0.1))
+    bench.create("token")
+    (call,) = bench.ledger.since(service="secretmanager")
+
+    assert call.ended_s - call.started_s >= 0.1
+
+
+def test_clear_forgets_everything(bench: Bench) -> None:
+    """After clear the stand-in is as new."""
+    bench.create("token")
+    bench.server.clear()
+
+    assert {} == bench.server.dump()
