@@ -9,7 +9,7 @@ import base64
 import secrets
 from collections.abc import Collection
 from datetime import datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime, formataddr, parsedate_to_datetime
 
 from local.gmail import wire
 from local.gmail.errors import invalid_argument
@@ -88,12 +88,9 @@ def sent(raw: bytes, primary: str, display_name: str, allowed: Collection[str], 
     """
     raw = wire.to_crlf(raw)
     own = [f"Message-ID: <CA{_id_text(24)}=_{_id_text(21)}@mail.gmail.com>"]
-    if wire.addresses(raw, "from")[:1] != wire.addresses(raw, "from") or not (
-        set(wire.addresses(raw, "from")) & set(allowed)
-    ):
-        own.insert(
-            0, f"From: {display_name} <{primary}>" if display_name.isascii() and display_name else f"From: {primary}"
-        )
+    senders = wire.addresses(raw, "from")
+    if len(senders) != 1 or senders[0] not in allowed:
+        own.insert(0, f"From: {formataddr((display_name, primary))}")
         raw = _renamed(raw, "from", b"X-Google-Original-From")
     if not wire.header_value(raw, "date"):
         own.append(f"Date: {format_datetime(at)}")

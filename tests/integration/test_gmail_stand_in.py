@@ -433,3 +433,49 @@ def test_mail_to_several_is_stored_in_each_mailbox(rig: Rig) -> None:
     ids = rig.gmail.deliver(mail(to=f"{ANNA}, {BEN}"), to=[ANNA, BEN, ANNA])
     assert {ANNA, BEN} == set(ids)
     assert MIA not in ids
+
+
+def test_messages_and_threads_are_deleted_in_one_call(rig: Rig, anna: Any) -> None:
+    """batchDelete passes over unknown ids; threads.delete takes the whole thread."""
+    first, second, third = (_deliver(rig, mail(str(n))) for n in range(3))
+    anna.messages().batchDelete(userId="me", body={"ids": [first, "18c0ffee18c0ffee"]}).execute()
+    anna.threads().delete(userId="me", id=second).execute()
+    assert [third] == _listed(anna)
+
+
+def test_a_thread_comes_back_from_the_trash(rig: Rig, anna: Any) -> None:
+    """untrash takes TRASH off each of its messages."""
+    thread_id = _deliver(rig, mail())
+    anna.threads().trash(userId="me", id=thread_id).execute()
+    back = anna.threads().untrash(userId="me", id=thread_id).execute()
+    assert [["UNREAD"]] == [message["labelIds"] for message in back["messages"]]
+
+
+def test_what_a_person_does_by_hand_costs_nothing(rig: Rig, anna: Any) -> None:
+    """Moving, trashing, deleting and labels by hand change the mailbox without a call in the ledger."""
+    first, second, third = (_deliver(rig, mail(str(n))) for n in range(3))
+    label = rig.gmail.person_creates_label(ANNA, "Kunden").id
+    rig.gmail.person_renames_label(ANNA, label, "Kundschaft")
+    rig.gmail.person_moves(ANNA, first, add=[label], remove=["INBOX"])
+    rig.gmail.person_trashes(ANNA, second)
+    rig.gmail.person_deletes(ANNA, third)
+    labels = {one: message.labels for one, message in rig.gmail.mailbox(ANNA).messages.items()}
+    assert {first: {label, "UNREAD"}, second: {"TRASH", "UNREAD"}} == labels
+    assert "Kundschaft" == rig.gmail.mailbox(ANNA).labels.one(label)["name"]
+    assert [] == rig.ledger.since()
+
+
+def test_mail_for_an_unknown_address_is_an_error_of_the_test(rig: Rig) -> None:
+    """Delivery to nobody here raises, so that a typing error is seen; a tag after plus is fine."""
+    with pytest.raises(KeyError):
+        rig.gmail.deliver(mail(), to="nobody@demo-crm.example")
+    assert [ANNA] == list(rig.gmail.deliver(mail(), to="anna+crm@demo-crm.example"))
+
+
+def test_two_mailboxes_cannot_have_one_address(rig: Rig) -> None:
+    """An address, in whatever case, is one mailbox's."""
+    with pytest.raises(ValueError, match="already"):
+        rig.gmail.add_mailbox(ANNA.upper())
+    with pytest.raises(ValueError, match="already"):
+        rig.gmail.rename(BEN, ANNA)
+    assert BEN in rig.gmail.addresses()

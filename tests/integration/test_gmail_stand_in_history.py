@@ -269,3 +269,10 @@ def test_a_watch_needs_a_topic_that_exists_in_the_project(rig: Rig, anna: Any, t
     """A topic of another project, an unknown one, and what is no topic's name are refused, and nothing is pushed."""
     assert code == refused(anna.watch(userId="me", body={"topicName": topic}))[0]
     assert [] == rig.pushes
+
+
+@pytest.mark.parametrize("start", ["", str(2**64)])
+def test_history_needs_a_start(rig: Rig, start: str) -> None:
+    """No start, and one beyond 64 bits, are bad requests."""
+    answer = rig.get("/gmail/v1/users/me/history", rig.token(ANNA), startHistoryId=start)
+    assert 400 == answer.status_code
