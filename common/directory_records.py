@@ -60,13 +60,13 @@ class DirectoryContact(Struct, forbid_unknown_fields=True, kw_only=True, frozen=
 
 
 class DirectoryDeal(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """A deal. ``state`` is required unless ``deleted``; ``closing_date`` is an ISO date or null."""
+    """A deal. ``state`` is required unless ``deleted``; ``closing_date`` is an ISO date or null; ``contacts`` are ids."""
 
     id: Id
     title: Text = ""
     state: DealState | None = None
     closing_date: date | None = None
-    contact_ids: Annotated[list[Id], Meta(max_length=500)] = []
+    contacts: Annotated[list[Id], Meta(max_length=500)] = []
     owner: OptionalId = ""
     visible_to: Viewers = []
     deleted: bool = False
@@ -188,7 +188,7 @@ def plan_deal(given: DirectoryDeal, known: Deal | None, now: datetime) -> Deal |
     if given.state is None:
         raise RecordRefused("invalid-record", "state is missing")
     before = known or Deal(deal_id=deal_id, title="", state=given.state, closing_date=None)
-    contact_ids = tuple(sorted({_parse_id(one, "contact_ids") for one in given.contact_ids}))
+    contact_ids = tuple(sorted({_parse_id(one, "contacts") for one in given.contacts}))
     return replace(
         before,
         title=given.title,
