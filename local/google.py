@@ -142,7 +142,7 @@ class Google:
         if kind == "official":
             emulator = self._keep(PubsubEmulator())
             self._relay = self._keep(PushRelay(self.tokens.mint))
-            return self._keep(OfficialPubSub(emulator.address))
+            return OfficialPubSub(emulator.address)
         return self._keep(PubSub(self.clock, self.ledger, self.faults, self.tokens.mint))
 
     def _make_subscription(self, endpoint: str) -> None:

@@ -7,10 +7,11 @@ product: it runs it, as functions-framework does.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +27,7 @@ from local.crm.people import BACKEND, USERS, Person, directory
 from local.faults import Faults
 from local.firestore import FirestoreServer
 from local.front import Front, Route
-from local.functions import ROOT, FunctionProcess
+from local.functions import ROOT, FunctionFailed, FunctionProcess
 from local.google import Google, Kind
 from local.http import HttpServer
 from local.ledger import Ledger
@@ -249,6 +250,12 @@ class Stack:
         with mailbox.lock:
             return {str(mailbox.labels.one(label)["name"]) for label in mailbox.message(mail_id).labels}
 
+    def label_names(self, user: str) -> set[str]:
+        """The names of all labels of the user's mailbox."""
+        mailbox = self.google.gmail.mailbox(self.people[user].email)
+        with mailbox.lock:
+            return {str(label["name"]) for label in mailbox.labels.as_json()}
+
     def advance(self, seconds: float) -> datetime:
         """Moves the clock forward and returns the time."""
         return self.clock.advance(seconds)
@@ -256,6 +263,14 @@ class Stack:
     def settle(self, timeout_s: float = 30.0) -> None:
         """Waits until no push and no task is under way. Raises TimeoutError."""
         self.google.settle(timeout_s)
+
+    def catch_up(self, within_s: float) -> None:
+        """Lets everything run that is due within the time, moving the clock from one task to the next."""
+        until = self.clock.now() + timedelta(seconds=within_s)
+        self.settle()
+        while due := [at for task in self.google.tasks.pending() if (at := task.schedule_time) <= until]:
+            self.advance(max(0.0, (min(due) - self.clock.now()).total_seconds()))
+            self.settle()
 
     def run_job(self, name: str) -> None:
         """Fires a scheduler job (``label-sweep``, ``magnet-renew``, ``housekeeping``) and waits for what follows."""
@@ -314,7 +329,7 @@ class Stack:
             variables = environment.function_environment(name, self.addresses, crm, keys, clock_file)
             self.functions[name] = FunctionProcess(name, variables | self._extra, self.log_file(name))
         with ThreadPoolExecutor(len(environment.FUNCTIONS)) as pool:
-            list(pool.map(FunctionProcess.start, self.functions.values()))
+            list(pool.map(_start_tolerantly, self.functions.values()))
         for name, process in self.functions.items():
             self.front.add(Route(name, [process.url], environment.INVOKERS.get(name)))
 
@@ -330,3 +345,11 @@ class Stack:
             session.trust_env = False
             answer = session.get(location, allow_redirects=False, timeout=_TIMEOUT_S)
         return answer.headers.get("Location", "")
+
+
+def _start_tolerantly(process: FunctionProcess) -> None:
+    # While the functions are being written: one that cannot start yet leaves the others usable.
+    try:
+        process.start()
+    except FunctionFailed as failed:
+        print(failed, file=sys.stderr)

@@ -1,0 +1,102 @@
+"""``make demo`` and ``make run``: plays the main job on a local Google and says what happened, a line a step.
+
+Exits with 1 if a step did not do what it says. With ``--stay`` everything stays up afterwards until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.functions import ROOT, FunctionFailed
+from local.main_job import MainJob, StepLied, Told
+from local.stack import CallFailed, Stack
+
+# Where a person finds it again; another port is taken where these are not free.
+_CRM_PORT = 8600
+_FRONT_PORT = 8601
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Plays, and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser.add_argument("--stay", action="store_true", help="stay up after the last step, until Ctrl-C")
+    stay: bool = parser.parse_args(arguments).stay
+    try:
+        with _stack(stay) as stack:
+            return _perform(stack, stay)
+    except FunctionFailed as failed:
+        _say(f"A function did not start. {failed}")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _stack(stay: bool) -> Stack:
+    if not stay:
+        return Stack()
+    return Stack(_run_directory(), crm_port=_free_or_any(_CRM_PORT), front_port=_free_or_any(_FRONT_PORT))
+
+
+def _perform(stack: Stack, stay: bool) -> int:
+    _say(f"A Google and the four functions run on this machine; logs in {stack.directory}")
+    job = MainJob(stack)
+    number = 0
+    try:
+        for told in job.play():
+            number = told.number
+            _say(_line(told))
+    except (StepLied, CallFailed, TimeoutError) as failure:
+        _say(f"{number + 1}. FAILED: {failure}")
+        return 1
+    _say("What is still stored: " + _stored(job.still_stored()))
+    if stay:
+        _stay(stack)
+    return 0
+
+
+def _line(told: Told) -> str:
+    calls = ", ".join(f"{count}× {method.removeprefix('users.')}" for method, count in sorted(told.calls.items()))
+    cost = f"{told.units} units" + (f": {calls}" if calls else "")
+    return f"{told.number}. {told.title}: {told.what} [{cost}]"
+
+
+def _stored(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
+
+
+def _stay(stack: Stack) -> None:
+    stack.google.scheduler.set_automatic(True)
+    _say(f"The demo CRM: {stack.crm_url} (Anna, Ben and Carla can connect; Google's consent page is local too)")
+    _say(f"Deliver mail, move the clock, inject faults: {stack.control_url} (docs/architecture.md). Ctrl-C ends it.")
+    threading.Event().wait()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _free_or_any(port: int) -> int:
+    with socket.socket() as probe:
+        # As the server will do it: a port that was just used may be used again.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
+def _run_directory() -> Path:
+    directory = ROOT / ".local" / "run"
+    for old in directory.glob("*.log"):
+        old.unlink()
+    return directory
+
+
+if __name__ == "__main__":
+    sys.exit(main())
