@@ -17,6 +17,7 @@ from typing import Final
 from google.api_core import exceptions as google_errors
 
 from common import audit, clock, log, oauth, secrets
+from common.config import config
 from common.errors import ReauthRequired, Unavailable
 from common.keys import keys
 from common.model import Connection, ConnectionStatus
@@ -164,7 +165,9 @@ def _save_mark(held: Versioned[Connection], reason: str) -> bool:
 
 
 def _tell_webhook(connection: Connection, reason: str) -> None:
-    # Imported here: the webhook reads connections too, and most processes never come this way.
+    if not config().webhook_url:
+        return
+    # Imported here: it brings Cloud Tasks along, and few processes ever come this way.
     from common import webhook
 
     webhook.enqueue_status(replace(connection, status=ConnectionStatus.REAUTH_REQUIRED, reauth_reason=reason))

@@ -169,34 +169,33 @@ class Gmail:
         while waiting:
             again: list[str] = []
             for start in range(0, len(waiting), size):
-                piece = waiting[start : start + size]
-                again += self._fetch_piece(piece, fetched, request)
+                parts = self._fetch_parts(waiting[start : start + size], fetched, request)
+                again += [key for key, part in parts.items() if self._file(key, part, fetched, attempt)]
             attempt, size, waiting = attempt + 1, _BATCH_AGAIN, again
             if waiting and not self._session.back_off(attempt):
                 return
 
-    def _fetch_piece(self, ids: list[str], fetched: Fetched, request: Callable[[str], Any]) -> list[str]:
-        """Files the answers; returns the ids that may be asked for again (their problems are filed meanwhile)."""
+    def _fetch_parts(self, ids: list[str], fetched: Fetched, request: Callable[[str], Any]) -> dict[str, Any]:
         try:
-            parts = self._session.read_batch("users.messages.get", {key: request(key) for key in ids})
+            return self._session.read_batch("users.messages.get", {key: request(key) for key in ids})
         except RateLimited as problem:
             fetched.failed.update(dict.fromkeys(ids, problem))
-            return []
-        again = []
-        for key in ids:
-            part = parts[key]
-            fetched.failed.pop(key, None)
-            if not isinstance(part, Trouble):
-                fetched.messages[key] = part
-            elif isinstance(part.problem, NotFound):
-                fetched.gone.add(key)
-            elif isinstance(part.problem, ReauthRequired):
-                raise part.problem
-            else:
-                fetched.failed[key] = part.problem
-                if part.remedy is Remedy.BACK_OFF or (part.remedy is Remedy.REPEAT and not self._session.background):
-                    again.append(key)
-        return again
+            return {}
+
+    def _file(self, key: str, part: Message | Trouble, fetched: Fetched, attempt: int) -> bool:
+        """Files one answer. True where it may be asked for again; its problem is filed meanwhile."""
+        fetched.failed.pop(key, None)
+        if not isinstance(part, Trouble):
+            fetched.messages[key] = part
+            return False
+        if isinstance(part.problem, NotFound):
+            fetched.gone.add(key)
+            return False
+        if isinstance(part.problem, ReauthRequired):
+            raise part.problem
+        fetched.failed[key] = part.problem
+        may_repeat = attempt == 0 and not self._session.background
+        return part.remedy is Remedy.BACK_OFF or (part.remedy is Remedy.REPEAT and may_repeat)
 
     def fetch_attachment(self, message_id: str, attachment_id: str) -> bytes:
         """An attachment's bytes. Raises NotFound; an attachment id is good only beside the message just fetched."""
@@ -322,9 +321,8 @@ class Gmail:
 
         Raises SendAmbiguous where it may or may not have gone out; Problem where it has not.
         """
-        media = _media(raw)
         body = {"threadId": thread_id} if thread_id else None
-        request = _messages().send(userId="me", body=body, media_body=media)
+        request = _messages().send(userId="me", body=body, media_body=_media(raw, thread_id))
         return _sent_id(self._session.send("users.messages.send", request))
 
     def list_drafts(self, *, page_token: str = "", limit: int = 20, q: str = "") -> DraftPage:
@@ -339,13 +337,15 @@ class Gmail:
         return message
 
     def create_draft(self, raw: bytes | IO[bytes], *, thread_id: str = "") -> DraftRef:
-        request = _users().drafts().create(userId="me", body=_draft_body(thread_id), media_body=_media(raw))
+        request = _users().drafts().create(userId="me", body=_draft_body(thread_id), media_body=_media(raw, thread_id))
         return _parse_draft(self._session.write("users.drafts.create", request))
 
     def update_draft(self, draft_id: str, raw: bytes | IO[bytes], *, thread_id: str = "") -> DraftRef:
         """Puts another mail in the draft's place. Raises NotFound."""
         request = (
-            _users().drafts().update(userId="me", id=draft_id, body=_draft_body(thread_id), media_body=_media(raw))
+            _users()
+            .drafts()
+            .update(userId="me", id=draft_id, body=_draft_body(thread_id), media_body=_media(raw, thread_id))
         )
         return _parse_draft(self._session.write("users.drafts.update", request))
 
@@ -373,17 +373,15 @@ def _get_request(message_id: str, format: str, fields: str, headers: Sequence[st
     )
 
 
-def _media(raw: bytes | IO[bytes]) -> Any:
+def _media(raw: bytes | IO[bytes], thread_id: str) -> Any:
     stream = io.BytesIO(raw) if isinstance(raw, bytes) else raw
-    size_bytes = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    if size_bytes > MAX_MAIL_BYTES:
+    if stream.seek(0, io.SEEK_END) > MAX_MAIL_BYTES:
         raise TooLarge("mail-too-large", f"a mail has at most {MAX_MAIL_BYTES} bytes")
-    return transport.media_of(stream, size_bytes)
+    return transport.media_of(stream, beside_json=bool(thread_id))
 
 
-def _draft_body(thread_id: str) -> dict[str, Any]:
-    return {"message": {"threadId": thread_id}} if thread_id else {"message": {}}
+def _draft_body(thread_id: str) -> dict[str, Any] | None:
+    return {"message": {"threadId": thread_id}} if thread_id else None
 
 
 def _sent_id(answer: Any) -> str:

@@ -7,6 +7,7 @@ out twice. So its place is taken by ``Http`` below, over urllib3, which sends on
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -209,9 +210,14 @@ def execute_batch(requests: Mapping[str, HttpRequest], http: Http) -> dict[str, 
     raise failure
 
 
-def media_of(mail: IO[bytes], size_bytes: int) -> MediaIoBaseUpload:
-    """A mail as the library uploads it: in one part, or streamed in a resumable upload where it is big."""
-    resumable = size_bytes > _RESUMABLE_ABOVE_BYTES
+def media_of(mail: IO[bytes], *, beside_json: bool) -> MediaIoBaseUpload:
+    """A mail as the library uploads it: at once, or streamed in a resumable upload where it is big.
+
+    In one body with JSON the library takes nothing but ASCII (it treats the mail as text), so all else is streamed too.
+    """
+    size_bytes = mail.seek(0, io.SEEK_END)
+    mail.seek(0)
+    resumable = size_bytes > _RESUMABLE_ABOVE_BYTES or (beside_json and not mail.read().isascii())
     return MediaIoBaseUpload(mail, mimetype="message/rfc822", chunksize=-1, resumable=resumable)
 
 

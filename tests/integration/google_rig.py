@@ -46,7 +46,6 @@ class Google:
 
     accounts: Accounts
     gmail: GmailService
-    oauth_url: str
     clock: LocalClock
     ledger: Ledger
     faults: Faults
@@ -97,27 +96,24 @@ def running(monkeypatch: pytest.MonkeyPatch, folder: Path, **gmail_options: Any)
     for address, name in ((ANNA, "Anna Berger"), (BEN, "Ben Ode"), (MIA, "Mia Kunde")):
         accounts.add(address, name)
         gmail.add_mailbox(address, name=name)
-    web = [HttpServer(OAuthService(local_clock, ledger, faults, accounts).app), HttpServer(gmail.app)]
+    oauth_server = HttpServer(OAuthService(local_clock, ledger, faults, accounts).app)
+    gmail_server = HttpServer(gmail.app)
     secret_manager = SecretManager(local_clock, ledger, faults)
     firestore = FirestoreServer(local_clock, ledger, faults, IndexList.load("common/store/indexes.json"))
-    _configure(monkeypatch, local_clock, *(server.url for server in web), secret_manager.address, firestore.address)
+    monkeypatch.setattr(clock, "_OFFSET_FILE", str(local_clock.offset_file))
+    _configure(monkeypatch, oauth_server.url, gmail_server.url, secret_manager.address, firestore.address)
     try:
-        yield Google(accounts, gmail, web[0].url, local_clock, ledger, faults, pushes)
+        yield Google(accounts, gmail, local_clock, ledger, faults, pushes)
     finally:
         transport._shared_pool().clear()
         for cached in _CACHES:
             cached.cache_clear()
-        for server in (*web, secret_manager, firestore):
-            server.stop()
+        for stop in (oauth_server.stop, gmail_server.stop, secret_manager.stop, firestore.stop):
+            stop()
 
 
 def _configure(
-    monkeypatch: pytest.MonkeyPatch,
-    local_clock: LocalClock,
-    oauth_url: str,
-    gmail_url: str,
-    secrets: str,
-    firestore: str,
+    monkeypatch: pytest.MonkeyPatch, oauth_url: str, gmail_url: str, secrets_address: str, firestore_address: str
 ) -> None:
     environment = {
         "PROJECT_ID": "local-project",
@@ -130,13 +126,12 @@ def _configure(
         "GOOGLE_REVOKE_URL": f"{oauth_url}/revoke",
         "GOOGLE_JWKS_URL": f"{oauth_url}/oauth2/v3/certs",
         "GMAIL_URL": gmail_url,
-        "SECRET_MANAGER_ADDRESS": secrets,
-        "FIRESTORE_EMULATOR_HOST": firestore,
+        "SECRET_MANAGER_ADDRESS": secrets_address,
+        "FIRESTORE_EMULATOR_HOST": firestore_address,
         "HMAC_KEY": base64.b64encode(b"h" * 32).decode(),
         "SEALING_KEYS": base64.b64encode(b"s" * 32).decode(),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(clock, "_OFFSET_FILE", str(local_clock.offset_file))
     for cached in _CACHES:
         cached.cache_clear()

@@ -9,7 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from common import clock, oauth
+from common.config import config
 from common.model import Feature
+from local.browser import consent
 from tests.integration.google_rig import ANNA, VERIFIER, Google, running
 
 pytestmark = pytest.mark.integration
@@ -44,8 +46,6 @@ def test_unticked_scope_takes_its_features(google: Google) -> None:
 def test_code_is_good_once(google: Google) -> None:
     """A code that was exchanged already is an invalid grant."""
     url = oauth.authorization_url("s", oauth.code_challenge(VERIFIER), oauth.scopes_for([Feature.MAIL]))
-    from local.browser import consent
-
     code = parse_qs(urlsplit(consent(url, ANNA)).query)["code"][0]
     oauth.exchange_code(code, VERIFIER)
 
@@ -57,8 +57,6 @@ def test_code_is_good_once(google: Google) -> None:
 def test_wrong_verifier_is_refused(google: Google) -> None:
     """Whoever stole a code cannot exchange it without the verifier of its start."""
     url = oauth.authorization_url("s", oauth.code_challenge(VERIFIER), oauth.scopes_for([Feature.MAIL]))
-    from local.browser import consent
-
     code = parse_qs(urlsplit(consent(url, ANNA)).query)["code"][0]
 
     with pytest.raises(oauth.InvalidGrant):
@@ -107,7 +105,7 @@ def test_wrong_client_is_not_the_users_fault(google: Google, monkeypatch: pytest
     """A client secret that Google does not take is refused under Google's word, without touching the grant."""
     grant = google.grant()
     monkeypatch.setenv("OAUTH_CLIENT_SECRET", "another")
-    oauth.config.cache_clear()
+    config.cache_clear()
 
     with pytest.raises(oauth.OAuthRefused) as refusal:
         oauth.refresh(grant.refresh_token)

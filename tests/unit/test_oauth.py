@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from common import oauth
+from common import clock, oauth
 from common.config import Config
 from common.model import Feature
 
@@ -78,7 +78,7 @@ def test_consent_page_gets_what_google_requires(monkeypatch: pytest.MonkeyPatch)
 
 def test_tokens_are_not_printed() -> None:
     """A grant's text shows neither token nor address."""
-    token = oauth.AccessToken("ya29.secret", oauth.clock.now())
+    token = oauth.AccessToken("ya29.secret", clock.now())
     grant = oauth.Grant("1//secret", token, frozenset(), oauth.Identity("1", "anna@demo-crm.example", True))
 
     shown = f"{grant!r} {token!r}"
