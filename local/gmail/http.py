@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from local.gmail.pipeline import Pipeline
     from local.ledger import Ledger
 
-_JSON = "application/json; charset=UTF-8"
 # What a request may have: the largest upload (insert's) in base64, and something around it.
 _MAX_BODY_BYTES = 157_286_400 * 4 // 3 + 1_000_000
 
@@ -144,7 +143,7 @@ def _unfolded(call: RawCall) -> RawCall:
 def _response(reply: Reply) -> Response:
     response = Response(reply.body, reply.status, headers=dict(reply.headers))
     if reply.body:
-        response.content_type = _JSON
+        response.content_type = reply.content_type
     else:
         response.headers.pop("Content-Type", None)
     return response
