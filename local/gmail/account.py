@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from local.gmail.call import ApiCall, Handler
 from local.gmail.errors import invalid_argument, not_found
-from local.gmail.history import KIND_OF_TYPE, Kind, Record
+from local.gmail.history import KIND_OF_TYPE, Kind, Record, record_json
 from local.gmail.payload import encode
 from local.gmail.resources import decode_token
 
@@ -63,10 +65,13 @@ def _list_history(call: ApiCall) -> dict[str, Any]:
         since = call.mailbox.history.since(after, call.gmail.now().timestamp())
         records = [record for record in since if _wanted(record, kinds, call.text("labelId"))]
         answer: dict[str, Any] = {"historyId": str(call.mailbox.history.current_id)}
-    if records:
-        answer["history"] = [record.as_json() for record in records[:size]]
-    if len(records) > size:
-        answer["nextPageToken"] = encode(f"h:{records[size - 1].id}".encode()).rstrip("=")
+    grouped = [
+        list(group) for _, group in groupby(records, key=attrgetter("step" if call.gmail.joined_history else "id"))
+    ]
+    if grouped:
+        answer["history"] = [record_json(group) for group in grouped[:size]]
+    if len(grouped) > size:
+        answer["nextPageToken"] = encode(f"h:{grouped[size - 1][-1].id}".encode()).rstrip("=")
     return answer
 
 

@@ -62,7 +62,7 @@ def _answer_part(boundary: str, content_id: str, reply: Reply) -> bytes:
         "",
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
         *(f"{name}: {value}" for name, value in reply.headers.items()),
-        "Content-Type: application/json; charset=UTF-8",
+        f"Content-Type: {reply.content_type}",
         f"Content-Length: {len(reply.body)}",
         "",
         "",

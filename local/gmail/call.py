@@ -24,6 +24,7 @@ class Gmail(Protocol):
     """What handlers use of the service."""
 
     search_lag_s: float
+    joined_history: bool
     watches: Watches
 
     def now(self) -> datetime: ...

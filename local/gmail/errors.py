@@ -1,8 +1,9 @@
 """The errors of the Gmail stand-in, in Google's JSON shape.
 
 GmailError
- ├─ (functions below make the usual ones)
- └─ AnswerDropped is no error of Gmail's: the work is done and the connection closes without an answer.
+ └─ HtmlError (the functions below make the usual ones)
+
+AnswerDropped is no error of Gmail's: the work is done and the connection closes without an answer.
 """
 
 from __future__ import annotations
@@ -124,8 +125,17 @@ def too_many_concurrent() -> GmailError:
     return GmailError(429, "rateLimitExceeded", "Too many concurrent requests for user", domain="usageLimits")
 
 
+class HtmlError(GmailError):
+    """An error of Google's front end, which answers with a page and not with JSON."""
+
+    def page(self) -> str:
+        return f"<!DOCTYPE html><html lang=en><title>Error {self.code}</title><p><b>{self.code}.</b> That’s an error."
+
+
 def injected(code: int, reason: str, message: str) -> GmailError:
-    """What a fault asked for; reason and message are filled in where it names none."""
+    """What a fault asked for; reason and message are filled in where it names none. Reason ``html`` is a page."""
+    if reason == "html":
+        return HtmlError(code, reason, message)
     reason = reason or _REASON.get(code, "backendError")
     domain = "usageLimits" if reason.lower().endswith("limitexceeded") else "global"
     return GmailError(code, reason, message or ("Backend Error" if code >= 500 else reason), domain=domain)

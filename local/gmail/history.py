@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -25,7 +25,10 @@ _GAPS = (1, 3, 2, 7, 1, 5)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One change of one message. ``labels`` are the message's after it, ``changed`` those put on or taken off."""
+    """One change of one message. ``labels`` are the message's after it, ``changed`` those put on or taken off.
+
+    Records of one ``step`` came of the same action.
+    """
 
     id: int
     kind: Kind
@@ -34,21 +37,32 @@ class Record:
     labels: tuple[str, ...]
     changed: tuple[str, ...]
     at_s: float
+    step: int
 
     def concerns(self) -> frozenset[str]:
         """All labels that this change has to do with."""
         return frozenset(self.labels) | frozenset(self.changed)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as ``users.history.list`` gives it."""
+        """The change as an entry of its kind's list."""
         message = {"id": self.message_id, "threadId": self.thread_id, "labelIds": list(self.labels)}
         if not self.labels:
             del message["labelIds"]
-        entry: dict[str, Any] = {"message": message}
         if self.kind in ("labelsAdded", "labelsRemoved"):
-            entry["labelIds"] = list(self.changed)
-        short = {"id": self.message_id, "threadId": self.thread_id}
-        return {"id": str(self.id), "messages": [short], self.kind: [entry]}
+            return {"message": message, "labelIds": list(self.changed)}
+        return {"message": message}
+
+
+def record_json(changes: Sequence[Record]) -> dict[str, Any]:
+    """One record of ``users.history.list`` of one change, or of several that came together.
+
+    Like Gmail's it lists each message once under ``messages``, and each change under its kind.
+    """
+    messages = {one.message_id: {"id": one.message_id, "threadId": one.thread_id} for one in changes}
+    record: dict[str, Any] = {"id": str(changes[-1].id), "messages": list(messages.values())}
+    for one in changes:
+        record.setdefault(one.kind, []).append(one.as_json())
+    return record
 
 
 class History:
@@ -58,7 +72,7 @@ class History:
         self.current_id = first_id
         self._floor = first_id
         self._records: deque[Record] = deque()
-        self._steps = 0
+        self._noted = 0
 
     def append(
         self,
@@ -68,12 +82,13 @@ class History:
         labels: Collection[str],
         changed: Collection[str],
         at_s: float,
+        step: int,
     ) -> Record:
         """Notes a change under the next id and returns the record."""
-        self.current_id += _GAPS[self._steps % len(_GAPS)]
-        self._steps += 1
+        self.current_id += _GAPS[self._noted % len(_GAPS)]
+        self._noted += 1
         record = Record(
-            self.current_id, kind, message_id, thread_id, tuple(sorted(labels)), tuple(sorted(changed)), at_s
+            self.current_id, kind, message_id, thread_id, tuple(sorted(labels)), tuple(sorted(changed)), at_s, step
         )
         self._records.append(record)
         self.expire(at_s)

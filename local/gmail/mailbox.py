@@ -120,6 +120,7 @@ class Mailbox:
         self._now = now
         self._notify = notify
         self._depth = 0
+        self._step = 0
         self._pending: list[Record] = []
 
     @contextmanager
@@ -127,6 +128,7 @@ class Mailbox:
         """Holds the lock; at the outermost end the records made inside are announced, without it."""
         with self.lock:
             self._depth += 1
+            self._step += self._depth == 1
             try:
                 yield
             finally:
@@ -274,7 +276,7 @@ class Mailbox:
 
     def _note(self, kind: Kind, message: Message, changed: Collection[str]) -> None:
         record = self.history.append(
-            kind, message.id, message.thread_id, message.labels, changed, self._now().timestamp()
+            kind, message.id, message.thread_id, message.labels, changed, self._now().timestamp(), self._step
         )
         message.history_id = record.id
         self._pending.append(record)

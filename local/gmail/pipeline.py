@@ -18,6 +18,7 @@ from local.gmail.discovery import Method, find, verify_body, verify_query
 from local.gmail.errors import (
     AnswerDropped,
     GmailError,
+    HtmlError,
     failed_precondition,
     injected,
     insufficient_scopes,
@@ -65,6 +66,7 @@ class Reply:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json; charset=UTF-8"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class _Progress:
 
 
 def error_reply(error: GmailError) -> Reply:
+    if isinstance(error, HtmlError):
+        return Reply(error.code, error.page().encode(), content_type="text/html; charset=UTF-8")
     headers = {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'} if error.code == 401 else {}
     return Reply(error.code, json.dumps(error.as_json()).encode(), headers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,7 @@ UNITS: dict[str, int] = {
     "users.threads.untrash": 20,
 }
 WINDOW_S = 60.0
+DAY_S = 86_400.0
 # A hint may lie as far as this in the future, however often a caller comes too early.
 MAX_BLOCK_S = 900.0
 
@@ -119,11 +121,16 @@ class Quota:
         window.last_refused = http_id
         window.refusals += 1
         code = self.status or (429, 403)[window.refusals % 2]
-        until = datetime.fromtimestamp(window.blocked_until, UTC)
-        hint = until.strftime("%Y-%m-%dT%H:%M:%S.") + f"{until.microsecond // 1000:03d}Z"
-        return GmailError(
-            code, "rateLimitExceeded", f"User-rate limit exceeded.  Retry after {hint}", domain="usageLimits"
-        )
+        return _over_limit(code, window.blocked_until)
+
+
+def _over_limit(code: int, until_s: float, what: str = "") -> GmailError:
+    """The refusal whose hint stands in its message: "User-rate limit exceeded.  Retry after …"."""
+    until = datetime.fromtimestamp(until_s, UTC)
+    hint = until.strftime("%Y-%m-%dT%H:%M:%S.") + f"{until.microsecond // 1000:03d}Z"
+    return GmailError(
+        code, "rateLimitExceeded", f"User-rate limit exceeded.  Retry after {hint}{what}", domain="usageLimits"
+    )
 
 
 def _restart_if_over(window: _Window, now: float) -> None:
@@ -138,6 +145,27 @@ def _project_refusal() -> GmailError:
         "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of service 'gmail.googleapis.com'.",
         domain="usageLimits",
     )
+
+
+class SendLimit:
+    """How many mails a mailbox sends in a day (support.google.com/a/answer/166852). Its hint is about sending alone."""
+
+    def __init__(self, now: Callable[[], datetime], sends_per_day: int) -> None:
+        self.sends_per_day = sends_per_day
+        self._now = now
+        self._lock = threading.Lock()
+        self._sent: dict[object, deque[float]] = {}
+
+    def count(self, owner: object) -> None:
+        """Counts a mail. Raises GmailError 429 where the last day's are too many."""
+        now = self._now().timestamp()
+        with self._lock:
+            sent = self._sent.setdefault(owner, deque())
+            while sent and sent[0] <= now - DAY_S:
+                sent.popleft()
+            if len(sent) >= self.sends_per_day:
+                raise _over_limit(429, sent[0] + DAY_S, " (Mail sending)")
+            sent.append(now)
 
 
 class Concurrency:

@@ -15,7 +15,7 @@ from local.gmail.http import GmailApp
 from local.gmail.labels import Label
 from local.gmail.mailbox import Mailbox, Message
 from local.gmail.pipeline import Pipeline
-from local.gmail.quota import Concurrency, Quota
+from local.gmail.quota import Concurrency, Quota, SendLimit
 from local.gmail.watch import Watches
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ FIRST_HISTORY_ID = 9_999_000
 
 
 class GmailService:
-    """Gmail on one machine; ``app`` is its WSGI application. Threads may use everything here at once."""
+    """Gmail on one machine; ``app`` is its WSGI application. Threads may use everything here at once.
+
+    ``quota_status`` is what an exhausted mailbox answers: 403, 429 or, with 0, both in turn. Google does not say
+    whether one action makes one history record or several: by default each change has its own; with
+    ``joined_history`` what one action did stands in one.
+    """
 
     def __init__(
         self,
@@ -48,8 +53,12 @@ class GmailService:
         project_units_per_minute: int = 1_200_000,
         quota_status: int = 0,
         concurrent_requests: int = 10,
+        sends_per_day: int = 2000,
+        joined_history: bool = False,
     ) -> None:
         self.search_lag_s = search_lag_s
+        self.joined_history = joined_history
+        self.send_limit = SendLimit(clock.now, sends_per_day)
         self.quota = Quota(
             clock.now,
             units_per_minute=units_per_minute,
@@ -153,9 +162,10 @@ class GmailService:
         """Sends a mail: keeps the sender's copy under SENT and delivers to those who have their mailbox here.
 
         ``thread_id`` is the thread that the copy goes to; without one it finds its own. Returns the sender's copy.
-        Raises GmailError 400 where nobody can be sent to.
+        Raises GmailError 400 where nobody can be sent to, 429 where the mailbox has sent its fill for a day.
         """
         to = recipients(raw)
+        self.send_limit.count(mailbox)
         with mailbox.lock:
             allowed = [one for one in mailbox.aliases if one.is_primary or one.verification_status == "accepted"]
             name = next(alias.display_name for alias in mailbox.aliases if alias.is_primary)

@@ -128,6 +128,23 @@ def test_history_is_filtered_by_kind_and_label(rig: Rig, anna: Any) -> None:
     assert [("messagesAdded", inbox, ()), ("labelsRemoved", inbox, ("INBOX",))] == in_inbox
 
 
+def test_one_action_may_stand_in_one_record(tmp_path: Path) -> None:
+    """With joined history a batchModify of two mails is one record that tells of both, in both directions."""
+    with running(tmp_path, joined_history=True) as rig:
+        anna = rig.client(ANNA)
+        ids = [rig.gmail.deliver(mail(str(n)), to=ANNA)[ANNA] for n in range(2)]
+        start = _cursor(anna)
+        body = {"ids": ids, "addLabelIds": ["STARRED"], "removeLabelIds": ["INBOX"]}
+        anna.messages().batchModify(userId="me", body=body).execute()
+        rig.gmail.deliver(mail("more"), to=ANNA)
+        first, second = _records(anna, start)
+        assert ids == [message["id"] for message in first["messages"]]
+        assert [ids, ids] == [
+            [one["message"]["id"] for one in first[kind]] for kind in ("labelsAdded", "labelsRemoved")
+        ]
+        assert [second] == _records(anna, first["id"])
+
+
 def test_a_deleted_label_comes_off_each_of_its_mails(rig: Rig, anna: Any) -> None:
     """Deleting a label is a labelsRemoved for every mail that had it."""
     ids = [rig.gmail.deliver(mail(str(n)), to=ANNA)[ANNA] for n in range(2)]

@@ -311,6 +311,13 @@ def test_a_fault_strikes_one_part_of_a_batch(rig: Rig, anna: Any) -> None:
     assert [{"id": message_id}, 429, {"id": message_id}] == answers
 
 
+def test_a_front_ends_error_is_a_page(rig: Rig) -> None:
+    """A fault of reason ``html`` answers as Google's front end does when Gmail is not there: no JSON."""
+    rig.faults.inject(Fault("gmail", status=502, reason="html"))
+    answer = rig.get("/gmail/v1/users/me/profile", rig.token(ANNA))
+    assert (502, "text/html; charset=UTF-8") == (answer.status_code, answer.headers["Content-Type"])
+
+
 def test_a_slow_answer_shows_in_the_ledger(rig: Rig) -> None:
     """A delay lies between a call's start and end."""
     rig.faults.inject(Fault("gmail", delay_s=0.2))

@@ -163,6 +163,20 @@ def test_an_unknown_thread_is_refused(rig: Rig, anna: Any) -> None:
     assert {} == rig.gmail.mailbox(MIA).messages
 
 
+def test_a_days_sending_is_limited(tmp_path: Path) -> None:
+    """Beyond the day's mails a send is 429 with a hint of its own, reading goes on, and a day later so does sending."""
+    with running(tmp_path, sends_per_day=2) as rig:
+        anna = rig.client(ANNA)
+        for _ in range(2):
+            _send(anna, _to_mia())
+        code, reason, message = refused(anna.messages().send(userId="me", body=_body(_to_mia())))
+        assert (429, "rateLimitExceeded") == (code, reason)
+        assert re.fullmatch(r"User-rate limit exceeded\.  Retry after \S+Z \(Mail sending\)", message)
+        assert 2 == anna.getProfile(userId="me").execute()["messagesTotal"]
+        rig.clock.advance(86_400)
+        assert ["SENT"] == _send(anna, _to_mia())["labelIds"]
+
+
 # Uploads
 
 
