@@ -60,7 +60,7 @@ class DirectoryContact(Struct, forbid_unknown_fields=True, kw_only=True, frozen=
 
 
 class DirectoryDeal(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """A deal. ``state`` is required unless ``deleted``; ``closing_date`` is an ISO date or null; ``contacts`` are ids."""
+    """A deal. ``state`` is required unless ``deleted``; ``closing_date`` an ISO date or null; ``contacts`` are ids."""
 
     id: Id
     title: Text = ""

@@ -136,11 +136,12 @@ class Sync:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Exists only while something is to be filed for the user."""
+    """Exists only while something is to be filed for the user. ``mark`` is the store's, new at each writing."""
 
     user_id: str
     due_at: datetime
     generation: str
+    mark: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
