@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from email.message import Message as MimePart
 from email.parser import BytesHeaderParser
+from email.policy import compat32
 from html.parser import HTMLParser
 from typing import Any
 
@@ -22,6 +23,8 @@ from local.gmail.wire import decode_bytes, decode_words, guess_text, unfold
 INLINE_LIMIT_BYTES = 500_000
 SNIPPET_CHARACTERS = 200
 _MAX_DEPTH = 60
+# Python would else fold long headers anew and put a ">" before lines that begin with "From ".
+_AS_IT_CAME = compat32.clone(linesep="\r\n", mangle_from_=False, max_line_length=None)
 _ADDRESS_HEADERS = frozenset({"from", "to", "cc", "bcc", "reply-to", "sender"})
 
 NewAttachmentId = Callable[[str], str]
@@ -143,7 +146,7 @@ def file_name(mime: MimePart[str, str]) -> str:
 def _content(mime: MimePart[str, str]) -> bytes:
     children = _children(mime)
     if children and mime.get_content_maintype() == "message":
-        return b"".join(child.as_bytes() for child in children)
+        return b"".join(child.as_bytes(policy=_AS_IT_CAME) for child in children)
     try:
         content = mime.get_payload(decode=True)
     except (ValueError, LookupError, AssertionError):

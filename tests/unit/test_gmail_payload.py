@@ -88,6 +88,16 @@ def test_a_mail_that_is_one_file_has_it_at_the_root() -> None:
     assert b"%PDF-" == part_content(raw, "")
 
 
+def test_a_forwarded_mail_with_a_name_is_a_file_byte_for_byte() -> None:
+    """A named message/rfc822 part has an attachment id and its parts; the file is the mail as it came."""
+    inner = b"Subject: " + b"lang " * 40 + b"\r\nTo: a@x.example\r\n\r\nFrom hier an\r\nEnde\r\n"
+    header = b"Content-Type: message/rfc822; name=weiter.eml\r\n\r\n"
+    tree = _tree(header + inner)
+    assert ("weiter.eml", {"attachmentId": "id-of-", "size": len(inner)}) == (tree["filename"], tree["body"])
+    assert [("0", "text/plain")] == [_shape(part) for part in tree["parts"]]
+    assert inner == part_content(header + inner, "")
+
+
 def test_a_long_text_stays_behind_an_attachment_id() -> None:
     """Beyond a limit even a body is not put into the answer."""
     limit = INLINE_LIMIT_BYTES
