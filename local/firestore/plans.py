@@ -127,8 +127,8 @@ def _parse_cursor(raw: Any, kind: str, orders: tuple[Order, ...]) -> Cursor | No
     if not raw.HasField(kind):
         return None
     cursor = getattr(raw, kind)
-    if len(cursor.values) > len(orders) or (cursor.values and not raw.order_by):
-        raise invalid("order_by has fewer fields than the cursor has values.")
+    if len(cursor.values) > len(raw.order_by):  # the orders that Firestore adds do not count
+        raise invalid("Cursor has too many values.")
     for value, order in zip(cursor.values, orders, strict=False):
         values.normalise(value)
         if order.path == NAME and value.WhichOneof("value_type") != "reference_value":

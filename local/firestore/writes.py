@@ -87,6 +87,8 @@ def _plan_write(plan: Plan, documents: Documents, one: Any, commit_time: Any) ->
 
 def _verify_precondition(precondition: Any, name: str, current: Any, *, changed: bool) -> None:
     kind = precondition.WhichOneof("condition_type")
+    if kind == "exists" and not precondition.exists and changed and current is not None:
+        raise invalid("Cannot update then insert an entity in the same request.")
     if kind == "exists" and precondition.exists and current is None:
         raise FirestoreError(grpc.StatusCode.NOT_FOUND, f"No document to update: {name}")
     if kind == "exists" and not precondition.exists and current is not None:
