@@ -1,7 +1,7 @@
 """Owns the refresh tokens in Secret Manager: one secret a connection, of which only the newest version lives.
 
 Alone imports google.cloud.secretmanager, and only when the first secret is asked for. A secret's name is a keyed hash
-and reveals nothing. Reads are repeated by the library's own default, writes never.
+and reveals nothing. Reads are repeated for a few seconds (the library's default is a minute), writes never.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from google.api_core import exceptions as google_errors
+from google.api_core.retry import Retry, if_exception_type
 
 from common.config import config
 from common.keys import keys
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 _TIMEOUT_S: Final = 10.0
+_READ_RETRY: Final = Retry(
+    predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, maximum=2.0, timeout=_TIMEOUT_S
+)
 _LABELS: Final = {"app": "crm-mail", "kind": "refresh-token"}
 _FILTER: Final = " AND ".join(f"labels.{name}={value}" for name, value in _LABELS.items())
 
@@ -58,7 +62,9 @@ def add_version(name: str, refresh_token: str) -> None:
 def access_latest(name: str) -> str:
     """The refresh token. Raises SecretNotFound."""
     try:
-        answer = _client().access_secret_version(name=f"{_path(name)}/versions/latest", timeout=_TIMEOUT_S)
+        answer = _client().access_secret_version(
+            name=f"{_path(name)}/versions/latest", retry=_READ_RETRY, timeout=_TIMEOUT_S
+        )
     # A version that is disabled or destroyed is FAILED_PRECONDITION.
     except (google_errors.NotFound, google_errors.FailedPrecondition):
         answer = None
@@ -78,7 +84,7 @@ def destroy(name: str) -> None:
 def list_names(*, created_before: datetime | None = None) -> Iterator[str]:
     """The short names of all our secrets, page by page; only those made before a time, so that new ones are spared."""
     request = {"parent": f"projects/{config().project_id}", "filter": _FILTER, "page_size": 100}
-    for secret in _client().list_secrets(request=request, timeout=_TIMEOUT_S):
+    for secret in _client().list_secrets(request=request, retry=_READ_RETRY, timeout=_TIMEOUT_S):
         # The stubs say Timestamp; what proto-plus hands out is a datetime, aware and in UTC.
         created_at: Any = secret.create_time
         if created_before is None or created_at < created_before:
@@ -86,7 +92,7 @@ def list_names(*, created_before: datetime | None = None) -> Iterator[str]:
 
 
 def _destroy_versions_before(name: str, newest: int) -> None:
-    for version in _client().list_secret_versions(parent=_path(name), timeout=_TIMEOUT_S):
+    for version in _client().list_secret_versions(parent=_path(name), retry=_READ_RETRY, timeout=_TIMEOUT_S):
         if _number(version.name) < newest and version.state.name != "DESTROYED":
             _client().destroy_secret_version(name=version.name, timeout=_TIMEOUT_S)
 

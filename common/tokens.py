@@ -17,7 +17,6 @@ from typing import Final
 from google.api_core import exceptions as google_errors
 
 from common import audit, clock, log, oauth, secrets
-from common.config import config
 from common.errors import ReauthRequired, Unavailable
 from common.keys import keys
 from common.model import Connection, ConnectionStatus
@@ -123,7 +122,11 @@ def _fetch_token(connection: Connection) -> AccessToken:
         log.failure("secret", error)
     if not reason:
         raise Unavailable("secrets-unavailable")
-    _mark(connection, reason)
+    try:
+        _mark(connection, reason)
+    except google_errors.GoogleAPIError as error:
+        # The next who asks finds out again, and marks it then.
+        log.failure("reauth", error)
     raise ReauthRequired(reason=reason)
 
 
@@ -165,8 +168,6 @@ def _save_mark(held: Versioned[Connection], reason: str) -> bool:
 
 
 def _tell_webhook(connection: Connection, reason: str) -> None:
-    if not config().webhook_url:
-        return
     # Imported here: it brings Cloud Tasks along, and few processes ever come this way.
     from common import webhook
 

@@ -364,7 +364,7 @@ def _users() -> Any:
 
 
 def _messages() -> Any:
-    return transport.users().messages()
+    return transport.messages()
 
 
 def _get_request(message_id: str, format: str, fields: str, headers: Sequence[str]) -> Any:

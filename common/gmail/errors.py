@@ -79,7 +79,7 @@ def parse_trouble(status: int, content: bytes) -> Trouble:
         return _parse_rate_limit(message)
     if status == HTTPStatus.FORBIDDEN:
         return Trouble(_parse_forbidden(reasons))
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return unreachable()
     return Trouble(_parse_refusal(status, message))
 

@@ -27,6 +27,7 @@ T = TypeVar("T")
 BACK_OFF_TRIES: Final = 4
 _FIRST_WAIT_S: Final = 0.5
 _CALL_LIMIT_S: Final = 120.0
+_SLOT_WAIT_S: Final = 15.0
 
 
 @dataclass
@@ -126,7 +127,7 @@ class Session:
             self.share.take(UNITS[method] * count)
         self._bearer()
         ends_s = time.monotonic() + self._left_s()
-        with slots().hold(self.connection.mailbox_key, self._left_s()):
+        with slots().hold(self.connection.mailbox_key, min(_SLOT_WAIT_S, self._left_s())):
             self.calls.extend((method, UNITS[method]) for method, count in cost.items() for _ in range(count))
             http = Http(self._bearer, self._reject, ends_s, fresh=fresh)
             try:

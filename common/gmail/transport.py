@@ -28,7 +28,8 @@ from common.config import config
 _DOCUMENT: Final = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "gmail.v1.json"
 _CONNECT_TIMEOUT_S: Final = 5.0
 _READ_TIMEOUT_S: Final = 30.0
-_MAX_ANSWER_BYTES: Final = 96 * 1024 * 1024
+# A mail's source of the greatest size, in base64, with room.
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
 # Google answers zipped only where the agent says so, too.
 _AGENT: Final = "gmail-in-crm (gzip)"
@@ -158,6 +159,16 @@ def _build(root_url: str) -> Any:
 def users() -> Any:
     """The library's resource ``users`` of the configured Gmail; it builds requests and may be shared by threads."""
     return _build(_root_url())
+
+
+def messages() -> Any:
+    """The resource ``users.messages``. Kept, since the library takes longer to make one than a request."""
+    return _messages_of(_root_url())
+
+
+@cache
+def _messages_of(root_url: str) -> Any:
+    return _build(root_url).messages()
 
 
 def _root_url() -> str:

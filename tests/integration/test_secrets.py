@@ -86,3 +86,15 @@ def test_trouble_is_not_absence(google: Google) -> None:
 
     with pytest.raises(google_errors.InternalServerError):
         secrets.access_latest(NAME)
+
+
+def test_passing_trouble_is_waited_out(google: Google) -> None:
+    """A read that meets a passing failure is repeated by itself; a write is not."""
+    secrets.create(NAME)
+    secrets.add_version(NAME, "one")
+    google.inject("secretmanager", "AccessSecretVersion", status=503, count=2)
+    google.inject("secretmanager", "AddSecretVersion", status=503)
+
+    assert "one" == secrets.access_latest(NAME)
+    with pytest.raises(google_errors.ServiceUnavailable):
+        secrets.add_version(NAME, "two")

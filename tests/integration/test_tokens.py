@@ -122,6 +122,20 @@ def test_trouble_changes_nothing(google: Google, service: str, method: str) -> N
     assert tokens.access_token(connection)
 
 
+def test_dead_grant_is_told_even_where_it_cannot_be_kept(google: Google) -> None:
+    """When the store fails, the caller hears of the dead grant all the same, and the next who asks keeps it."""
+    connection = google.connect()
+    google.accounts.revoke_account(ANNA)
+    google.inject("firestore", "Commit", status=500)
+
+    for _ in range(2):
+        with pytest.raises(ReauthRequired):
+            tokens.access_token(connection)
+    held = store().connections.load("anna")
+    assert held is not None
+    assert ConnectionStatus.REAUTH_REQUIRED is held.value.status
+
+
 def test_one_dead_connection_leaves_others_alone(google: Google) -> None:
     """Anna's dead grant does not keep Ben's token from coming."""
     anna, ben = google.connect(), google.connect("ben", BEN)

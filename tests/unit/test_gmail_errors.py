@@ -38,6 +38,7 @@ def body(reason: str, message: str = "anna@demo-crm.example q=secret") -> bytes:
         (400, body("invalidArgument"), "gmail-refused", Remedy.NONE),
         (400, body("failedPrecondition", "Mail service not enabled"), "reauth-required", Remedy.NONE),
         (500, body("backendError"), "gmail-unavailable", Remedy.REPEAT),
+        (302, b"", "gmail-unavailable", Remedy.REPEAT),
         (503, b"", "gmail-unavailable", Remedy.REPEAT),
         (400, b"[]", "gmail-refused", Remedy.NONE),
         (400, b'{"error": "invalid_request"}', "gmail-refused", Remedy.NONE),
