@@ -119,4 +119,6 @@ class Mails:
             parts["attachments"] = [file | {"data_base64": data}]
         at = self._stack.clock.now() - timedelta(days=mail.days_ago) if mail.days_ago else None
         subject = f"{mail.subject} {word('subject')}".strip()
-        return self._stack.mail("anna", mail.sender, subject, auth=mail.auth, at=at, **parts)
+        sender_name, _, address = mail.sender.rpartition(" <")
+        sender = f"{sender_name} {word('from_name')} <{address}"
+        return self._stack.mail("anna", sender, subject, auth=mail.auth, at=at, **parts)

@@ -28,7 +28,7 @@ class FunctionFailed(Exception):
 class FunctionProcess:
     """One instance of a function. ``start`` waits until it answers; ``url`` is its own address, behind the front.
 
-    ``env`` is its whole environment, apart from what Python itself needs to run.
+    ``env`` is its whole environment, apart from what Python itself needs to run; its ``PYTHONPATH`` comes first.
     """
 
     def __init__(
@@ -125,7 +125,8 @@ class FunctionProcess:
         base = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         # No credentials of the developer's own may ever be found: a mistake here must not reach the real Google.
         sealed = {"CLOUDSDK_CONFIG": str(self.log_file.parent / "no-gcloud"), "NO_GCE_CHECK": "true"}
-        own = {"PYTHONPATH": str(self._root), "K_SERVICE": self.name}
+        path = [one for one in (self.env.get("PYTHONPATH"), str(self._root)) if one]
+        own = {"PYTHONPATH": os.pathsep.join(path), "K_SERVICE": self.name}
         return {"THREADS": _DEFAULT_THREADS, **base, **sealed, **self.env, **own}
 
     def _answers(self) -> bool:
