@@ -84,8 +84,10 @@ def _scopes(features: list[Feature], connection: Connection | None) -> frozenset
         return oauth.scopes_for([Feature.MAIL, *features])
     if connection.status is ConnectionStatus.REAUTH_REQUIRED:
         # What was granted before may be gone at Google, so all of it is asked for.
-        held = oauth.granted_features(connection.scopes)
-        return oauth.scopes_for([Feature.MAIL, *features, *held])
+        return oauth.scopes_for([Feature.MAIL, *features, *oauth.granted_features(connection.scopes)])
+    if Feature.MAIL in features:
+        # Whole, since another Google account than the connected one may be chosen.
+        return oauth.scopes_for(features)
     # What was granted before, include_granted_scopes keeps; who consents is asked anew.
     return (oauth.scopes_for(features) - connection.scopes) | {"openid", "email"}
 

@@ -18,6 +18,7 @@ def apply_deactivation(user_id: str, *, actor: str, remove_labels: bool = False)
     What Google does not take now is owed for 72 hours (``common.revocation``). Raises RetryableConflict where others
     keep changing the connection.
     """
+    store().pending.delete_all(user_id)
     for _ in range(_TRIES):
         context = store().load_context(user_id)
         if context.connection is None:

@@ -187,7 +187,10 @@ def _delete_data(owed: Revocation) -> None:
 
 
 def delete_held_data(user_id: str) -> None:
-    """Deletes all that is held for a user without a connection, in bounded batches; what is owed to Google apart."""
+    """Deletes all that is held for a user without a connection, in bounded batches.
+
+    What is owed to Google stays, and so do consents under way: the user may be connecting anew.
+    """
     s = store()
     for delete_all in (
         s.notices.delete_all,
@@ -195,7 +198,6 @@ def delete_held_data(user_id: str) -> None:
         s.sweeps.delete_all,
         s.shares.delete_all,
         s.sends.delete_all,
-        s.pending.delete_all,
     ):
         _repeat(partial(delete_all, user_id, limit=_DELETE_PIECE))
     s.syncs.delete(user_id)

@@ -1,4 +1,4 @@
-"""Writes openapi.yaml, the description of all routes, from the code: ``python -m ops.openapi``. With --check, only tells.
+"""Writes openapi.yaml, the description of all routes, from the code: ``python -m ops.openapi``; --check only tells.
 
 Runs in the project's root; knows where the functions lie, and nothing of what they do.
 """
@@ -6,6 +6,7 @@ Runs in the project's root; knows where the functions lie, and nothing of what t
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -17,13 +18,6 @@ from common.web import App
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "openapi.yaml"
 _HEAD = "# Generated from the routes: make openapi. Do not edit.\n"
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes every part out: anchors help no reader."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
 
 
 def load_apps() -> list[App]:
@@ -44,7 +38,9 @@ def load_apps() -> list[App]:
 def render() -> str:
     """openapi.yaml as it has to be."""
     described = document(load_apps(), title="Gmail inside any CRM", prefixed=True)
-    return _HEAD + yaml.dump(described, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    # Through JSON, so that nothing is shared and written as an anchor.
+    plain = json.loads(json.dumps(described))
+    return f"{_HEAD}{yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)}"
 
 
 def main(arguments: list[str]) -> int:
