@@ -32,10 +32,8 @@ class Transaction:
     asked: list[tuple[Query, frozenset[tuple[str, int]]]] = field(default_factory=list)
 
     def note_document(self, name: str, document: Document | None) -> None:
-        """Remembers a read. Raises ABORTED at once if the document has changed since it was read before."""
-        version = document.version if document else 0
-        if self.versions.setdefault(name, version) != version:
-            raise _conflict()
+        """Remembers what was read first: a later change shows at the commit, where clients expect it and try again."""
+        self.versions.setdefault(name, document.version if document else 0)
 
     def note_query(self, query: Query, found: list[Document]) -> None:
         self.asked.append((query, _fingerprint(found)))
