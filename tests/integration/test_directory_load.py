@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from common.auth import Caller
-from common.directory import directory, refresh_user
+from common.directory import Changes, directory, refresh_user
 from common.directory_load import DirectoryBody, Outcome, RecordResult, UnverifiedDirectory, apply_upsert
 from common.errors import BadRequest, Conflict, TooLarge
-from common.model import PERMISSION, User
+from common.model import PERMISSION, Deal, User
 from common.store.client import Store
 from local.faults import Fault
 from tests.integration.store_rig import BACKENDS, Backend, close_store, open_store, started
@@ -241,18 +241,17 @@ def test_changes_are_paged(store: Store) -> None:
     upsert(deals=[{**DEAL, "id": f"d {number}"} for number in range(5)])
     october = (date(2026, 10, 1), date(2026, 10, 31))
 
-    for read in (
-        lambda page: directory().changed_deals(None, page=page, limit=2),
-        lambda page: directory().open_deals_closing(*october, page=page, limit=2),
-    ):
-        seen, page = [], ""
-        while True:
-            changes = read(page)
+    def follow(read: Callable[[str], Changes[Deal]]) -> list[str]:
+        changes = read("")
+        seen = [deal.deal_id for deal in changes.records]
+        while changes.next_page:
+            changes = read(changes.next_page)
             seen += [deal.deal_id for deal in changes.records]
-            page = changes.next_page
-            if not page:
-                break
-        assert [f"d {number}" for number in range(5)] == sorted(seen)
+        return sorted(seen)
+
+    expected = [f"d {number}" for number in range(5)]
+    assert expected == follow(lambda page: directory().changed_deals(None, page=page, limit=2))
+    assert expected == follow(lambda page: directory().open_deals_closing(*october, page=page, limit=2))
 
 
 def test_the_form_for_reading_takes_what_the_form_for_describing_does() -> None:
