@@ -26,6 +26,7 @@ from googleapiclient.http import BatchHttpRequest, HttpRequest, MediaIoBaseUploa
 from common.config import config
 
 _DOCUMENT: Final = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "gmail.v1.json"
+_BAD_GATEWAY: Final = 502
 _CONNECT_TIMEOUT_S: Final = 5.0
 _READ_TIMEOUT_S: Final = 30.0
 # A mail's source of the greatest size, in base64, with room.
@@ -35,7 +36,6 @@ _CHUNK_BYTES: Final = 256 * 1024
 _AGENT: Final = "gmail-in-crm (gzip)"
 # Above it, Google recommends resumable uploads (Gmail API, uploads); and it spares copies of the mail in memory.
 _RESUMABLE_ABOVE_BYTES: Final = 5 * 1024 * 1024
-_CHUNK_TRIES: Final = 3
 
 
 class NotSent(Exception):
@@ -185,16 +185,23 @@ def _new_pool(connections: int = 1) -> urllib3.PoolManager:
 
 
 def execute(request: HttpRequest, http: Http) -> Any:
-    """The answer's JSON. Raises Refused, NotSent, AnswerLost."""
+    """The answer's JSON, empty where Gmail answers nothing. Raises Refused, NotSent, AnswerLost."""
     refused: Refused
     try:
-        return request.execute(http=http)
+        answer = request.execute(http=http)
+        if _is_readable(answer):
+            return answer
+        refused = Refused(_BAD_GATEWAY, b"")
     except HttpError as error:
         refused = Refused(int(error.resp.status), error.content)
     except ValueError:
-        # Not JSON: some machine between Gmail and here has answered.
-        refused = Refused(502, b"")
+        refused = Refused(_BAD_GATEWAY, b"")
     raise refused
+
+
+def _is_readable(answer: Any) -> bool:
+    # The library hands out as text what should be JSON and is none: some machine between Gmail and here has answered.
+    return not isinstance(answer, str) or not answer
 
 
 def execute_batch(requests: Mapping[str, HttpRequest], http: Http) -> dict[str, Any | Refused]:
@@ -202,7 +209,10 @@ def execute_batch(requests: Mapping[str, HttpRequest], http: Http) -> dict[str, 
     answers: dict[str, Any | Refused] = {}
 
     def take(key: str, answer: Any, error: HttpError | None) -> None:
-        answers[key] = answer if error is None else Refused(int(error.resp.status), error.content)
+        if error is not None:
+            answers[key] = Refused(int(error.resp.status), error.content)
+        else:
+            answers[key] = answer if _is_readable(answer) else Refused(_BAD_GATEWAY, b"")
 
     batch = _Batch(callback=take, batch_uri=f"{_root_url()}/{_document()['batchPath']}")
     for key, request in requests.items():
@@ -238,11 +248,11 @@ def execute_upload(request: HttpRequest, http: Http) -> Any:
         return execute(request, http)
     failure: Exception
     try:
-        for _ in range(_CHUNK_TRIES):
-            _, answer = request.next_chunk(http=http)
-            if answer is not None:
-                return answer
-        failure = AnswerLost()
+        _, answer = request.next_chunk(http=http)
+        if isinstance(answer, dict):
+            return answer
+        # 308 (None) says that Gmail has not got all of it. The library would go on at a wrong place.
+        failure = NotSent() if answer is None else AnswerLost()
     except HttpError as error:
         failure = Refused(int(error.resp.status), error.content)
     except AnswerLost:

@@ -46,6 +46,7 @@ class Google:
 
     accounts: Accounts
     gmail: GmailService
+    oauth_service: OAuthService
     clock: LocalClock
     ledger: Ledger
     faults: Faults
@@ -96,14 +97,15 @@ def running(monkeypatch: pytest.MonkeyPatch, folder: Path, **gmail_options: Any)
     for address, name in ((ANNA, "Anna Berger"), (BEN, "Ben Ode"), (MIA, "Mia Kunde")):
         accounts.add(address, name)
         gmail.add_mailbox(address, name=name)
-    oauth_server = HttpServer(OAuthService(local_clock, ledger, faults, accounts).app)
+    oauth_service = OAuthService(local_clock, ledger, faults, accounts)
+    oauth_server = HttpServer(oauth_service.app)
     gmail_server = HttpServer(gmail.app)
     secret_manager = SecretManager(local_clock, ledger, faults)
     firestore = FirestoreServer(local_clock, ledger, faults, IndexList.load("common/store/indexes.json"))
     monkeypatch.setattr(clock, "_OFFSET_FILE", str(local_clock.offset_file))
     _configure(monkeypatch, oauth_server.url, gmail_server.url, secret_manager.address, firestore.address)
     try:
-        yield Google(accounts, gmail, local_clock, ledger, faults, pushes)
+        yield Google(accounts, gmail, oauth_service, local_clock, ledger, faults, pushes)
     finally:
         transport._shared_pool().clear()
         for cached in _CACHES:

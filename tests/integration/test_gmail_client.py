@@ -196,6 +196,14 @@ def test_labels_are_made_renamed_and_deleted(gmail: Gmail) -> None:
         gmail.delete_label(made.label_id)
 
 
+def test_label_has_its_colour(google: Google, gmail: Gmail) -> None:
+    """A label is made in the colour asked for, from Gmail's palette."""
+    made = gmail.create_label("Kunden", background_color="#16a765", text_color="#ffffff")
+    stored = google.gmail.mailbox(ANNA).labels.one(made.label_id)
+
+    assert {"backgroundColor": "#16a765", "textColor": "#ffffff"} == stored["color"]
+
+
 def test_second_label_of_a_name_conflicts(gmail: Gmail) -> None:
     """Names compare without regard to case."""
     gmail.create_label("Kunden")

@@ -113,6 +113,17 @@ def test_waiting_stays_within_the_time(google: Google, anna: Connection, monkeyp
     assert time.monotonic() - started_s < 1.5
 
 
+def test_lasting_concurrency_in_parts_is_told_by_id(google: Google, gmail: Gmail) -> None:
+    """Parts that meet the limit on concurrency again and again are told one by one, after a few tries."""
+    ids = deliver(google, 2)
+    google.inject("gmail", GET, count=99, **CONCURRENT)
+    before = google.ledger.mark()
+    fetched = gmail.fetch_messages(ids)
+
+    assert dict.fromkeys(ids, "gmail-busy") == {key: problem.code for key, problem in fetched.failed.items()}
+    assert 8 == google.count("gmail", GET, before)
+
+
 def test_hint_is_kept_for_all_instances(google: Google, gmail: Gmail, anna: Connection) -> None:
     """Google's hint closes the mailbox for everyone until then, and no call is made before."""
     until, fault = hint(900)
@@ -254,6 +265,16 @@ def test_dead_connection_opens_nothing(anna: Connection) -> None:
     """A connection that must be renewed is refused before anything is asked."""
     with pytest.raises(ReauthRequired):
         open_gmail(replace(anna, status=ConnectionStatus.REAUTH_REQUIRED))
+
+
+def test_scope_missing_in_a_part_asks_for_repair(google: Google, gmail: Gmail) -> None:
+    """A part refused for its scope stops the whole: the others would be, too."""
+    ids = deliver(google, 2)
+    google.inject("gmail", GET, status=403, reason="insufficientPermissions")
+
+    with pytest.raises(ReauthRequired) as refusal:
+        gmail.fetch_messages(ids)
+    assert {"reason": "scope"} == refusal.value.members
 
 
 # ---- Failures and time

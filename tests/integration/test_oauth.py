@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from werkzeug.wrappers import Response
 
 from common import clock, oauth
 from common.config import config
 from common.model import Feature
 from local.browser import consent
+from local.http import HttpServer
+from local.oauth import ServiceTokens
 from tests.integration.google_rig import ANNA, VERIFIER, Google, running
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 pytestmark = pytest.mark.integration
 
@@ -131,3 +139,94 @@ def test_errors_hold_no_token(google: Google) -> None:
         oauth.refresh(refresh_token)
     assert failure.value.__context__ is None
     assert refresh_token not in repr(failure.value)
+
+
+class Scripted:
+    """A token endpoint that answers what it is told."""
+
+    def __init__(self) -> None:
+        self.status, self.content = 200, b"{}"
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return Response(self.content, self.status)(environ, start_response)
+
+
+@pytest.fixture
+def token_endpoint(google: Google, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+    scripted = Scripted()
+    server = HttpServer(scripted)
+    monkeypatch.setenv("GOOGLE_TOKEN_URL", server.url)
+    config.cache_clear()
+    yield scripted
+    server.stop()
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"\xff"])
+def test_other_than_google_is_no_verdict(token_endpoint: Scripted, content: bytes) -> None:
+    """An answer that is no JSON object comes from a machine on the way: nothing is known about the grant."""
+    token_endpoint.content = content
+
+    with pytest.raises(oauth.OAuthUnavailable):
+        oauth.refresh("1//token")
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b'{"expires_in": 3599}', "no_access_token"),
+        (b'{"access_token": "a", "expires_in": "soon"}', "no_access_token"),
+    ],
+)
+def test_answer_without_token_is_refused(token_endpoint: Scripted, content: bytes, error: str) -> None:
+    """Success without a usable access token is not taken for one."""
+    token_endpoint.content = content
+
+    with pytest.raises(oauth.OAuthRefused) as refusal:
+        oauth.refresh("1//token")
+    assert error == refusal.value.error
+
+
+def test_code_without_refresh_token_is_refused(token_endpoint: Scripted) -> None:
+    """A grant that cannot be kept is none."""
+    token_endpoint.content = b'{"access_token": "a", "expires_in": 3599, "scope": "openid"}'
+
+    with pytest.raises(oauth.OAuthRefused) as refusal:
+        oauth.exchange_code("code", VERIFIER)
+    assert "no_refresh_token" == refusal.value.error
+
+
+@pytest.mark.parametrize("id_token", ["", "a.b.c"])
+def test_code_without_identity_is_refused(token_endpoint: Scripted, id_token: str) -> None:
+    """Without Google's signature on whose mailbox it is, there is no grant."""
+    answer = {"access_token": "a", "expires_in": 3599, "refresh_token": "r", "scope": "openid", "id_token": id_token}
+    token_endpoint.content = json.dumps(answer).encode()
+
+    with pytest.raises(oauth.OAuthRefused) as refusal:
+        oauth.exchange_code("code", VERIFIER)
+    assert "id_token" == refusal.value.error
+
+
+def test_identity_for_another_client_is_refused(google: Google, token_endpoint: Scripted) -> None:
+    """Google's word about its user, given to another client, is not taken."""
+    foreign = ServiceTokens(google.clock, google.oauth_service.keys).mint(ANNA, "another-client")
+    answer = {"access_token": "a", "expires_in": 3599, "refresh_token": "r", "scope": "openid", "id_token": foreign}
+    token_endpoint.content = json.dumps(answer).encode()
+
+    with pytest.raises(oauth.OAuthRefused):
+        oauth.exchange_code("code", VERIFIER)
+
+
+def test_strange_error_words_are_not_repeated(token_endpoint: Scripted) -> None:
+    """Only what has the form of an OAuth error code gets into the error."""
+    token_endpoint.status, token_endpoint.content = 400, b'{"error": "Anna <anna@demo-crm.example>"}'
+
+    with pytest.raises(oauth.OAuthRefused) as refusal:
+        oauth.refresh("1//token")
+    assert "unknown_error" == refusal.value.error
+
+
+def test_refused_revocation_is_told(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revocation that Google refuses for another reason is told under Google's word."""
+    with pytest.raises(oauth.OAuthRefused) as refusal:
+        oauth.revoke("")
+    assert "invalid_request" == refusal.value.error

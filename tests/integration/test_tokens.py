@@ -155,6 +155,25 @@ def test_marking_twice_says_so_once(google: Google) -> None:
     assert [True, False] == [tokens.mark_reauth(connection, "revoked") for _ in range(2)]
 
 
+def test_many_who_find_out_at_once_mark_once(google: Google) -> None:
+    """Of five that mark at the same moment, as instances would, one does it, and one audit record says so."""
+    connection = google.connect()
+    with ThreadPoolExecutor(5) as threads:
+        marked = list(threads.map(lambda _: tokens.mark_reauth(connection, "revoked"), range(5)))
+
+    records = [record for record in store().audit.page(limit=10) if record.action == audit.REAUTH_REQUIRED]
+    assert (1, 1) == (sum(marked), len(records))
+
+
+def test_deactivated_connection_is_not_marked(google: Google) -> None:
+    """A connection that is gone by now is left alone."""
+    connection = google.connect()
+    store().connections.delete("anna")
+
+    assert tokens.mark_reauth(connection, "revoked") is False
+    assert store().connections.load("anna") is None
+
+
 def test_nothing_is_told_of_the_token(google: Google, capsys: pytest.CaptureFixture[str]) -> None:
     """The log of a dead grant has neither the token, nor the address, nor the user's id."""
     connection = google.connect()
