@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -159,3 +161,11 @@ def test_dead_connection_asks_nothing() -> None:
     with pytest.raises(ReauthRequired) as refusal:
         access_token(dead)
     assert {"reason": "revoked"} == refusal.value.members
+
+
+def test_tokens_bring_no_client_along() -> None:
+    """Whoever imports tokens pays for neither Gmail's nor Secret Manager's client before the first use."""
+    probe = "import sys, common.tokens; print([m for m in ('googleapiclient', 'google.cloud.secretmanager_v1') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
+
+    assert "[]" == shown.stdout.strip()
