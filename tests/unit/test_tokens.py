@@ -165,7 +165,8 @@ def test_dead_connection_asks_nothing() -> None:
 
 def test_tokens_bring_no_client_along() -> None:
     """Whoever imports tokens pays for neither Gmail's nor Secret Manager's client before the first use."""
-    probe = "import sys, common.tokens; print([m for m in ('googleapiclient', 'google.cloud.secretmanager_v1') if m in sys.modules])"
+    clients = ["googleapiclient", "google.cloud.secretmanager_v1"]
+    probe = f"import sys, common.tokens; print([name for name in {clients} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
 
     assert "[]" == shown.stdout.strip()
