@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 import requests
 
@@ -25,7 +26,6 @@ from local.crm.app import CrmApp, FunctionUrls
 from local.crm.issuer import CrmIssuer
 from local.crm.people import BACKEND, USERS, Person, directory
 from local.faults import Faults
-from local.firestore import FirestoreServer
 from local.front import Front, Route
 from local.functions import ROOT, FunctionFailed, FunctionProcess
 from local.google import Google, Kind
@@ -113,9 +113,7 @@ class Stack:
         return self.directory / f"{function}.log"
 
     def documents(self) -> dict[str, dict[str, Any]]:
-        """All documents of the embedded Firestore by path. Raises TypeError with the official emulator."""
-        if not isinstance(self.google.firestore, FirestoreServer):
-            raise TypeError("only the embedded Firestore can be dumped")
+        """All documents by path; of the official emulator with their values as REST shows them."""
         return self.google.firestore.dump()
 
     # People
@@ -192,14 +190,20 @@ class Stack:
         """Takes a user through consent, redirect and claim, as the CRM's page does; returns the connection."""
         asked = {"return_to": f"{self.crm_url}/connected", "features": list(features)}
         started = self.ask(user, "POST", "/oauth_callback/authorize", json=asked)
-        location = browser.consent(started["url"], address or self.people[user].email, untick=untick)
-        returned = self._follow(location)
-        fragment = returned.partition("#")[2]
-        if not fragment.startswith("ticket="):
-            raise CallFailed(f"the consent came back with {fragment}")
-        ticket = fragment.removeprefix("ticket=").partition("&")[0]
-        claimed: dict[str, Any] = self.ask(user, "POST", "/oauth_callback/connection", json={"ticket": ticket})
+        returned = self.consent(started["url"], address or self.people[user].email, untick=untick)
+        if "ticket" not in returned:
+            raise CallFailed(f"the consent came back with {returned}")
+        body = {"ticket": returned["ticket"]}
+        claimed: dict[str, Any] = self.ask(user, "POST", "/oauth_callback/connection", json=body)
         return claimed
+
+    def consent(self, auth_url: str, address: str, *, untick: Sequence[str] = (), deny: bool = False) -> dict[str, str]:
+        """Goes through Google's page and ``/callback``; returns what the CRM finds in the fragment."""
+        location = browser.consent(auth_url, address, untick=untick, deny=deny)
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(location, allow_redirects=False, timeout=_TIMEOUT_S)
+        return dict(parse_qsl(answer.headers.get("Location", "").partition("#")[2]))
 
     def switch_on(self, user: str, **settings: Any) -> None:
         """Changes a user's settings (MailMagnet and labels if none is named) and waits until what follows is done."""
@@ -338,13 +342,6 @@ class Stack:
         for person in USERS:
             self.people[person.id] = person
             self.google.add_account(person.email, person.name)
-
-    def _follow(self, location: str) -> str:
-        """Where Google's redirect leads to: the browser goes to ``/callback``, which sends it on to the CRM."""
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.get(location, allow_redirects=False, timeout=_TIMEOUT_S)
-        return answer.headers.get("Location", "")
 
 
 def _start_tolerantly(process: FunctionProcess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,14 @@ def test_demo_says_what_happens_and_ends_well() -> None:
     assert (0, "") == (ended.returncode, ended.stderr)
     assert [f"{number}." for number in range(1, 9)] == [line[:2] for line in lines if line[:1].isdigit()]
     assert lines[-1].startswith("What is still stored: ")
+
+
+@pytest.mark.emulator
+def test_main_job_on_googles_emulators(tmp_path: Path) -> None:
+    """On Google's own Firestore and Pub/Sub emulators the same eight steps do what they say."""
+    if missing := firestore_missing() or pubsub_missing():
+        pytest.skip(missing)
+    with Stack(tmp_path, firestore="official", pubsub="official") as official:
+        told = list(MainJob(official).play())
+
+    assert [1, 2, 3, 4, 5, 6, 7, 8] == [step.number for step in told]
