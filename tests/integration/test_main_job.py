@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from local.emulators import firestore_missing, pubsub_missing
 from local.functions import ROOT
 from local.main_job import MainJob, StepLied
 from local.stack import Stack
