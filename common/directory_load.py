@@ -273,18 +273,25 @@ def _note_full_load(unverified: UnverifiedDirectory, now: datetime, batch: Batch
     if held.value.load_id != unverified.full_load:
         load = FullLoad(load_id=unverified.full_load, started_at=now, kinds=tuple(sorted(named)))
         store().full_loads.replace(held, load, batch)
+    elif held.value.ended_at is not None:
+        # Its marks are on records already: a second load of this id could not tell what it left out.
+        raise Conflict("full-load-ended", "this full load has ended: the next one needs an id of its own")
     elif not named.issubset(held.value.kinds):
         store().full_loads.update(held, batch, kinds=tuple(sorted(named.union(held.value.kinds))))
 
 
 def _finish_full_load(load_id: str) -> Outcome:
-    load = store().full_loads.load_state().value
+    held = store().full_loads.load_state()
+    load = held.value
     if load.load_id != load_id or load.started_at is None:
         raise Conflict("full-load-unknown", "no full load of this id has begun, or a later one has")
     try:
-        return _delete_unnamed(load, load.started_at)
+        outcome = _delete_unnamed(load, load.started_at)
+        if not outcome.answer.more and load.ended_at is None:
+            store().full_loads.update(held, ended_at=clock.now())
     except Lost:
         return Outcome(DirectoryAnswer(results=[], more=True))
+    return outcome
 
 
 def _delete_unnamed(load: FullLoad, started_at: datetime) -> Outcome:

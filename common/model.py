@@ -115,6 +115,8 @@ class Sync:
     """What handlers set for one connection; exists only while MailMagnet runs. ``cursor`` is a history id (uint64).
 
     ``caught_up_at`` is when a drain last reached the history's end; ``watch_expires_at`` is None until the first watch.
+    ``backfill`` and ``resync`` name the runs under way, ``backfill_until`` and ``resync_from`` are how far back they
+    go. ``announce`` are mails of which the webhook is still to be told.
     """
 
     user_id: str
@@ -126,7 +128,9 @@ class Sync:
     notices_version: int = 0
     backfill: str = ""
     backfill_until: datetime | None = None
+    resync: str = ""
     resync_from: datetime | None = None
+    announce: tuple[str, ...] = ()
     parked: tuple[Parked, ...] = ()
     last_push_at: datetime | None = None
     last_sweep_at: datetime | None = None
@@ -315,11 +319,12 @@ class DispatchState:
 
 @dataclass(frozen=True, kw_only=True)
 class FullLoad:
-    """The full load of the directory under way: since when, and which kinds of records it has named so far."""
+    """The full load of the directory under way or last done: since when, and which kinds of records it has named."""
 
     load_id: str = ""
     started_at: datetime | None = None
     kinds: tuple[str, ...] = ()
+    ended_at: datetime | None = None
 
 
 # Of users, contacts and deals: ``full_load`` is the last full load that named the record; ``expires_at`` is set while

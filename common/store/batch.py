@@ -82,8 +82,9 @@ class Batch:
             return
         try:
             results = self._send(writes)
-        except Lost:
-            replacing = self._over_expired(writes)
+        except Lost as lost:
+            is_taken = isinstance(lost.__cause__, google_errors.AlreadyExists)
+            replacing = self._over_expired(writes) if is_taken else None
             if replacing is None:
                 raise
             results = self._send(replacing)

@@ -202,6 +202,17 @@ def test_only_a_load_that_has_begun_can_end(store: Store) -> None:
     assert directory().contact("mia") is not None
 
 
+def test_a_load_that_has_ended_takes_no_more(store: Store) -> None:
+    """Ending twice is harmless; going on after the end is refused and changes nothing, since an id is for one load."""
+    upsert(contacts=[MIA], full_load="load-1", done=True)
+
+    assert False is upsert(full_load="load-1", done=True).answer.more
+    with pytest.raises(Conflict) as refused:
+        upsert(contacts=[{"id": "c2"}], full_load="load-1", done=True)
+    assert "full-load-ended" == refused.value.code
+    assert {"mia"} == directory().contacts(["mia", "c2"]).keys()
+
+
 def test_a_long_end_says_that_there_is_more(store: Store) -> None:
     """Four hundred records left out are deleted in bounded steps until nothing more is to do; repeating is harmless."""
     upsert(contacts=[{"id": f"c{number}"} for number in range(400)])

@@ -700,3 +700,18 @@ def test_a_lost_answer_is_not_taken_for_a_lost_race(metered: Store, embedded: Ba
     with pytest.raises(google_errors.ServiceUnavailable):
         metered.connections.create(connection())
     assert metered.connections.load("anna") is not None
+
+
+def test_a_lost_race_costs_no_reads(metered: Store, embedded: Backend) -> None:
+    """Who loses to another version has nothing to look up; only a taken name is looked at."""
+    old = metered.syncs.create(Sync(user_id="anna", generation="g", mailbox_key=BOX, cursor=1))
+    metered.syncs.update(old, cursor=2)
+    batch = metered.batch()
+    metered.notices.create("anna", notice("m1"), batch)
+    metered.syncs.update(old, batch, cursor=3)
+    mark = embedded.ledger.mark()
+
+    with pytest.raises(Lost):
+        batch.commit()
+
+    assert 0 == embedded.reads(mark)
