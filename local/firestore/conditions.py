@@ -88,11 +88,18 @@ def parse_filter(raw: Any) -> tuple[Conjunction, ...]:
     if len(every) > MAX_FILTERS:
         raise invalid(f"A query has at most {MAX_FILTERS} filters.")
     _verify_exclusions(every, len(disjuncts))
+    _verify_names(every)
     if len({condition.path for condition in every if condition.is_inequality}) > MAX_INEQUALITY_FIELDS:
         raise invalid(f"A query has inequalities on at most {MAX_INEQUALITY_FIELDS} fields.")
     if any(sum(one.operator in CONTAINS for one in conjunction) > 1 for conjunction in disjuncts):
         raise invalid("A maximum of 1 'ARRAY_CONTAINS' filter is allowed per disjunction.")
     return disjuncts
+
+
+def _verify_names(every: Iterable[Condition]) -> None:
+    unequal = {one.path for one in every if one.is_inequality}
+    if unequal and NAME not in unequal and any(one.path == NAME for one in every):
+        raise invalid("Equality on key is not allowed if there are other inequality fields.")
 
 
 def _verify_exclusions(every: Iterable[Condition], disjuncts: int) -> None:
@@ -150,7 +157,6 @@ def _field_condition(raw: Any) -> Condition:
     path, operator = parse_path(raw.field.field_path), _FieldOperator(raw.op).name
     if operator == "OPERATOR_UNSPECIFIED":
         raise invalid("A filter has no operator.")
-    values.normalise(raw.value)
     keys = _operands(operator, raw.value)
     if path == NAME:
         _verify_name_filter(operator, keys)
@@ -162,12 +168,15 @@ def _field_condition(raw: Any) -> Condition:
 
 def _operands(operator: str, value: Any) -> tuple[Key, ...]:
     if operator not in ("IN", "NOT_IN", "ARRAY_CONTAINS_ANY"):
+        values.normalise(value)
         return (values.sort_key(value),)
     if not value.array_value.values:
         raise invalid(f"'{operator}' requires an non-empty ArrayValue.")
     limit = MAX_NOT_IN if operator == "NOT_IN" else MAX_DISJUNCTS
     if len(value.array_value.values) > limit:
         raise invalid(f"'{operator}' supports up to {limit} comparison values.")
+    for element in value.array_value.values:
+        values.normalise(element)
     return tuple(values.sort_key(element) for element in value.array_value.values)
 
 

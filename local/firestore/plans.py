@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.cloud.firestore_v1.types import query
@@ -55,17 +55,27 @@ class Query:
     offset: int
     limit: int | None
     projection: tuple[FieldPath, ...] | None
+    names_itself: bool  # the query orders by the name in so many words
 
-    def needs(self, also: tuple[FieldPath, ...] = ()) -> tuple[Needs, ...]:
-        """What each disjunct needs of the indexes; ``also`` are fields that an aggregation reads."""
-        return tuple(self._needs(conjunction, also) for conjunction in self.disjuncts)
+    def summing(self, paths: tuple[FieldPath, ...]) -> Query:
+        """The query that an aggregation of these fields runs: it reads them off the index, so they order it too.
 
-    def _needs(self, conjunction: Conjunction, also: tuple[FieldPath, ...]) -> Needs:
+        Raises INVALID_ARGUMENT where the name orders or bounds the query: no index has fields after the name.
+        """
+        missing = [path for path in paths if path not in {one.path for one in self.orders}]
+        if missing and (self.names_itself or any(one.path == NAME for part in self.disjuncts for one in part)):
+            raise invalid("This query requires an index that has fields after __name__.")
+        *before, name = self.orders
+        return replace(self, orders=(*before, *(Order(path, name.descending) for path in missing), name))
+
+    def needs(self) -> tuple[Needs, ...]:
+        """What each disjunct needs of the indexes."""
+        return tuple(self._needs(conjunction) for conjunction in self.disjuncts)
+
+    def _needs(self, conjunction: Conjunction) -> Needs:
         equal = frozenset(one.path for one in conjunction if one.operator in EQUALITIES and one.path != NAME)
         contains = frozenset(one.path for one in conjunction if one.operator in CONTAINS)
         sort = [one for one in self.orders if one.path not in equal]
-        missing = [path for path in also if path not in equal and path not in {one.path for one in sort}]
-        sort[-1:-1] = [Order(path, sort[-1].descending) for path in missing]
         fields = tuple(IndexField(one.path, DESCENDING if one.descending else ASCENDING) for one in sort)
         return Needs(self.scope, equal, contains, fields)
 
@@ -90,6 +100,7 @@ def parse_query(parent: str, raw: Any) -> Query:
         offset=raw.offset,
         limit=limit,
         projection=_parse_projection(raw),
+        names_itself=any(parse_path(one.field.field_path) == NAME for one in raw.order_by),
     )
 
 
@@ -112,15 +123,15 @@ def _parse_orders(raw: Any, disjuncts: tuple[Conjunction, ...]) -> tuple[Order, 
         if order.path in {known.path for known in orders}:
             raise invalid("A query orders by a field once.")
         orders.append(order)
-        if order.path == NAME:
-            return tuple(orders)
     # Documented at StructuredQuery.order_by: inequality fields follow by their paths, then the name, all in the last
     # direction.
     descending = bool(orders) and orders[-1].descending
     unequal = {one.path for conjunction in disjuncts for one in conjunction if one.is_inequality}
     known = {one.path for one in orders} | {NAME}
     orders.extend(Order(path, descending) for path in sorted(unequal - known))
-    return (*orders, Order(NAME, descending))
+    if NAME in {one.path for one in orders[:-1]}:
+        raise invalid("order by clause cannot contain more fields after the key")
+    return tuple(orders) if orders and orders[-1].path == NAME else (*orders, Order(NAME, descending))
 
 
 def _parse_cursor(raw: Any, kind: str, orders: tuple[Order, ...]) -> Cursor | None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from local.firestore.conditions import CONTAINS, EQUALITIES, RANGES, Condition, Conjunction
 from local.firestore.documents import Document, Documents, Entry, IndexName
-from local.firestore.fields import FieldPath
 from local.firestore.plans import Cursor, Query
 from local.firestore.values import Key
 
@@ -26,13 +25,12 @@ class Answer:
     skipped: int
 
 
-def run(documents: Documents, query: Query, having: tuple[FieldPath, ...] = ()) -> Answer:
-    """The query's answer, of documents that have all the fields in ``having`` besides."""
+def run(documents: Documents, query: Query) -> Answer:
+    """The query's answer, in its order."""
     ordered = _walked(documents, query)
     if ordered is None:
         candidates = {doc.name: doc for one in query.disjuncts for doc in _candidates(documents, query, one)}
         ordered = iter(_sorted(_matching(query, candidates.values()), query))
-    ordered = (doc for doc in ordered if all(doc.key(path) is not None for path in having))
     skipped = sum(1 for _ in islice(ordered, query.offset))
     return Answer(list(islice(ordered, query.limit)), skipped)
 

@@ -186,15 +186,15 @@ class Service:
         _refuse_new_transaction(request)
         raw = request.structured_aggregation_query
         aggregations = parse_aggregations(raw.aggregations)
-        query = parse_query(request.parent, raw.structured_query)
         summed = tuple(dict.fromkeys(one.path for one in aggregations if one.path is not None))
-        for needs in query.needs(also=summed):
+        query = parse_query(request.parent, raw.structured_query).summing(summed)
+        for needs in query.needs():
             self._indexes.verify_served(needs)
         with self.documents.lock:
             transaction, read_time = self._transaction(request), self._read_time()
-            answer = queries.run(self.documents, query, having=summed)
+            answer = queries.run(self.documents, query)
             if transaction is not None:
-                transaction.note_query(query, queries.run(self.documents, query).found)
+                transaction.note_query(query, answer.found)
         response = firestore.RunAggregationQueryResponse.pb()(read_time=read_time)
         for one in aggregations:
             response.result.aggregate_fields[one.alias].CopyFrom(one.value(answer.found))

@@ -249,6 +249,32 @@ def test_an_alias_is_used_once(things: Any) -> None:
     assert error_of(things.count(alias="n").sum("rank", alias="n").get) == "InvalidArgument"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda things: things.order_by("__name__").order_by("rank"),
+        lambda things: _where(things, ("rank", ">", 1)).order_by("__name__"),
+        lambda things: _where(things, ("rank", ">", 1), ("__name__", "==", things.document("a"))),
+        lambda things: things.order_by("__name__").sum("rank"),
+    ],
+    ids=["order after the name", "inequality after the name", "name beside an inequality", "sum in order of names"],
+)
+def test_nothing_is_ordered_after_the_name(things: Any, query: Callable[[Any], Any]) -> None:
+    """Queries that would need an index with fields after the document's name are refused."""
+    assert error_of(lambda: list(query(things).get())) == "InvalidArgument"
+
+
+def test_lists_as_operands(things: Any) -> None:
+    """A list can be compared as a whole, also as one of several operands."""
+    assert _ids(_where(things, ("tags", "in", [["red"], []]))) == ["b", "c"]
+
+
+def test_a_sum_reads_in_the_order_of_its_field(things: Any) -> None:
+    """An offset skips the lowest values of the summed field."""
+    assert _figures(_where(things, ("rank", ">", 0)).offset(2).sum("rank", alias="sum")) == {"sum": 5}
+    assert _figures(things.offset(3).sum("rank", alias="sum").count(alias="n")) == {"sum": 5, "n": 2}
+
+
 def test_a_cursor_has_no_more_values_than_the_query_orders(things: Any) -> None:
     """A cursor with a value for an order that the query does not name is refused."""
     client = things._client
