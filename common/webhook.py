@@ -29,3 +29,22 @@ def enqueue_status(connection: Connection) -> None:
         )
     except google_errors.GoogleAPICallError as error:
         log.failure("webhook-task", error)
+
+
+def enqueue_notice(connection: Connection, mail_id: str) -> None:
+    """Leaves the news of one notice; what it says is read at delivery. Left again, it is still one task.
+
+    Nothing is left where no webhook is configured. Raises GoogleAPICallError.
+    """
+    settings = config()
+    if not settings.webhook_url:
+        return
+    tasks.enqueue(
+        settings.webhook_queue,
+        f"{settings.magnet_ingest_url}/deliver",
+        {"kind": "notice", "user": connection.user_id, "generation": connection.generation, "mail": mail_id},
+        user_id=connection.user_id,
+        generation=connection.generation,
+        slot=mail_id,
+        audience=settings.magnet_ingest_url,
+    )
