@@ -15,7 +15,7 @@ from google.cloud.firestore_v1.types import document, write
 from local.firestore import names, values
 from local.firestore.documents import Document, Documents
 from local.firestore.errors import FirestoreError, invalid
-from local.firestore.fields import parse_path, remove_field, set_field, value_at
+from local.firestore.fields import FieldPath, parse_path, remove_field, set_field, value_at
 from local.firestore.indexes import MAX_INDEX_ENTRIES, IndexList
 from local.firestore.transforms import transform
 
@@ -34,6 +34,7 @@ class Plan:
     written: int = 0
     deleted: int = 0
     transformed: dict[str, int] = field(default_factory=dict)
+    required: dict[str, int | None] = field(default_factory=dict)
 
 
 def plan_writes(documents: Documents, writes: Iterable[Any], commit_time: Any, indexes: IndexList) -> Plan:
@@ -70,8 +71,8 @@ def _plan_write(plan: Plan, documents: Documents, one: Any, commit_time: Any) ->
     name = target_of(one)
     stored = documents.get(name)
     current = plan.changes.get(name, stored and stored.message)
-    if one.HasField("current_document"):
-        _verify_precondition(one.current_document, name, current, changed=name in plan.changes)
+    _verify_existence(one.current_document, name, current, changed=name in plan.changes)
+    _verify_version(plan, one, name, stored)
     result = _WriteResult()
     if one.WhichOneof("operation") == "delete":
         plan.changes[name] = None
@@ -85,23 +86,29 @@ def _plan_write(plan: Plan, documents: Documents, one: Any, commit_time: Any) ->
     return name
 
 
-def _verify_precondition(precondition: Any, name: str, current: Any, *, changed: bool) -> None:
-    kind = precondition.WhichOneof("condition_type")
-    if kind == "exists" and not precondition.exists and changed and current is not None:
-        raise invalid("Cannot update then insert an entity in the same request.")
-    if kind == "exists" and precondition.exists and current is None:
+def _verify_existence(precondition: Any, name: str, current: Any, *, changed: bool) -> None:
+    if precondition.WhichOneof("condition_type") != "exists" or precondition.exists == (current is not None):
+        return
+    if changed:
+        done, wanted = ("delete", "update") if precondition.exists else ("update", "insert")
+        raise invalid(f"Cannot {done} then {wanted} an entity in the same request.")
+    if precondition.exists:
         raise FirestoreError(grpc.StatusCode.NOT_FOUND, f"No document to update: {name}")
-    if kind == "exists" and not precondition.exists and current is not None:
-        raise FirestoreError(grpc.StatusCode.ALREADY_EXISTS, f"Document already exists: {name}")
-    if kind == "update_time":
-        # A document written earlier in the same commit has no time yet that anyone could know.
-        stored = 0 if current is None or changed else current.update_time.ToMicroseconds()
-        required = precondition.update_time.ToMicroseconds()
-        if stored != required:
-            raise FirestoreError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"the stored version ({stored}) does not match the required base version ({required})",
-            )
+    raise FirestoreError(grpc.StatusCode.ALREADY_EXISTS, f"Document already exists: {name}")
+
+
+def _verify_version(plan: Plan, one: Any, name: str, stored: Document | None) -> None:
+    required = None
+    if one.current_document.WhichOneof("condition_type") == "update_time":
+        required = one.current_document.update_time.ToMicroseconds()
+    if plan.required.setdefault(name, required) != required:
+        raise invalid("Cannot collapse mutations with different version preconditions.")
+    version = stored.version if stored else 0
+    if required not in (None, version):
+        raise FirestoreError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"the stored version ({version}) does not match the required base version ({required})",
+        )
 
 
 def _updated(one: Any, current: Any) -> Any:
@@ -130,8 +137,15 @@ def _transform(plan: Plan, new: Any, one: Any, commit_time: Any, result: Any) ->
     plan.transformed[new.name] = plan.transformed.get(new.name, 0) + len(transforms)
     if plan.transformed[new.name] > MAX_TRANSFORMS:
         raise invalid(f"At most {MAX_TRANSFORMS} field transformations are allowed on a document in a commit.")
+    _verify_apart([parse_path(one.field_path) for one in transforms])
     for field_transform in transforms:
         result.transform_results.append(transform(new.fields, field_transform, commit_time))
+
+
+def _verify_apart(paths: list[FieldPath]) -> None:
+    for path in paths:
+        if any(path[:length] in paths for length in range(1, len(path))):
+            raise invalid("Cannot transform a property and its nested property at the same time.")
 
 
 def _settle(plan: Plan, stored: Document | None, name: str, commit_time: Any, indexes: IndexList) -> None:

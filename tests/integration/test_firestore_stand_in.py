@@ -304,12 +304,45 @@ def test_batch_writes_stand_alone(db: firestore.Client) -> None:
     assert error_of(lambda: db._firestore_api.batch_write(request=twice, metadata=owner)) == "InvalidArgument"
 
 
-def test_a_batch_does_not_create_what_it_wrote(db: firestore.Client) -> None:
-    """A create of a document that the same batch has written already is refused as such."""
+def test_writes_of_a_batch_must_not_contradict_each_other(db: firestore.Client) -> None:
+    """A create after a write, an update after a delete, or another version asked for the same document is refused."""
+    ref = db.document("c/a")
+    version: Any = ref.set({"n": 1}).update_time
+    create, update, versioned = db.batch(), db.batch(), db.batch()
+    create.set(ref, {"n": 2})
+    create.create(ref, {"n": 3})
+    update.delete(ref)
+    update.update(ref, {"n": 3})
+    versioned.set(ref, {"n": 2})
+    versioned.update(ref, {"n": 3}, option=db.write_option(last_update_time=version))
+    assert [error_of(batch.commit) for batch in (create, update, versioned)] == ["InvalidArgument"] * 3
+    assert ref.get().to_dict() == {"n": 1}
+
+
+def test_a_batch_may_ask_for_one_version_twice(db: firestore.Client) -> None:
+    """Two writes of a document with the same update time as precondition are both done."""
+    ref = db.document("c/a")
+    version: Any = ref.set({"n": 1}).update_time
     batch = db.batch()
-    batch.set(db.document("c/a"), {"n": 1})
-    batch.create(db.document("c/a"), {"n": 2})
-    assert error_of(batch.commit) == "InvalidArgument"
+    for name in ("one", "two"):
+        batch.update(ref, {name: True}, option=db.write_option(last_update_time=version))
+    batch.commit()
+    assert ref.get().to_dict() == {"n": 1, "one": True, "two": True}
+
+
+def test_a_field_and_one_below_it_are_not_transformed_together(db: firestore.Client) -> None:
+    """Transforms of a field and of its subfield in one write are refused."""
+    write = {
+        "transform": {
+            "document": db.document("c/a")._document_path,
+            "field_transforms": [
+                {"field_path": "m", "increment": {"integer_value": 1}},
+                {"field_path": "m.n", "increment": {"integer_value": 1}},
+            ],
+        }
+    }
+    request = {"database": db._database_string, "writes": [write]}
+    assert error_of(lambda: db._firestore_api.commit(request=request)) == "InvalidArgument"
 
 
 def test_lists_show_missing_documents_above_others(db: firestore.Client) -> None:
