@@ -20,7 +20,7 @@ from google.api_core import exceptions as google_errors
 from common import audit, clock, log, oauth, revocation, secrets, tokens, webhook
 from common.auth import Caller
 from common.consent import SEALED_CODE
-from common.errors import BadRequest, Conflict, Forbidden, Problem
+from common.errors import BadRequest, Conflict, Forbidden, Problem, Unavailable
 from common.keys import Unsealable, keys, random_token, sha256
 from common.mail.addresses import domain, normalise
 from common.membership import verify_allowed, verify_member
@@ -117,15 +117,16 @@ def _exchange(held: Versioned[PendingConnection], ticket: str) -> Grant:
     refusal: Problem
     try:
         return oauth.exchange_code(code, verifier)
-    except oauth.OAuthUnavailable as error:
-        # The same ticket may try again; if Google had taken the code after all, it refuses the second use.
+    except Unavailable as error:
+        # The same ticket may try again. If Google had taken the code after all, it refuses the second use, and ends
+        # what the first one minted (RFC 6749, 4.1.2).
         store().pending.patch(held.value.state_hash, consumed=False)
         refusal = error
     except oauth.InvalidGrant:
         refusal = BadRequest("code-refused", "Google does not take this sign-in any more: start again")
     except oauth.OAuthRefused as error:
         refusal = error
-    if not isinstance(refusal, oauth.OAuthUnavailable):
+    if not isinstance(refusal, Unavailable):
         store().pending.delete(held.value.state_hash)
     raise refusal
 

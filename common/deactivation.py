@@ -46,6 +46,6 @@ def _apply(context: Context, actor: str, *, remove_labels: bool) -> None:
         store().audit.add(record, batch=batch)
     # Here and not by the task, which comes when the user may be connecting anew.
     store().pending.delete_all(connection.user_id)
-    is_settled = revocation.apply_revocation(owed)
     webhook.enqueue_status(connection)
+    is_settled = revocation.apply_revocation(owed)
     log.event("deactivated", user=keys().hash("log", connection.user_id), outcome="settled" if is_settled else "owed")

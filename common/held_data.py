@@ -22,6 +22,7 @@ from common.model import (
     Send,
     Sender,
     Share,
+    SharingLevel,
     Sweep,
     Sync,
     User,
@@ -59,6 +60,7 @@ class HeldData(msgspec.Struct, kw_only=True):
     sync: Sync | None = None
     work: Work | None = None
     mailbox: HeldMailbox | None = None
+    sharing_set_for_you: SharingLevel | None = None
     notices: list[Notice] = []
     senders: list[Sender] = []
     sweeps: list[Sweep] = []
@@ -134,6 +136,7 @@ def _collect_records(user_id: str) -> HeldData:
         sync=context.sync.value if context.sync else None,
         work=work.value if work else None,
         mailbox=_mailbox(context, user_id),
+        sharing_set_for_you=context.policy.value.sharing_by_user.get(user_id),
         sends=[held.value for held in s.sends.of_user(user_id, limit=_PIECE)],
         consents=[
             HeldConsent(

@@ -5,6 +5,7 @@ RFC 8417 tokens by RFC 8935 push; Google's own form: https://developers.google.c
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ MAX_TOKEN_BYTES: Final = 16 * 1024
 _TIMEOUT_S: Final = 5.0
 _LEEWAY: Final = timedelta(minutes=5)
 _FRESH: Final = timedelta(days=1)
+_PAUSE_AFTER_FAILURE: Final = timedelta(seconds=2)
 # What ends the grants of a mailbox here, by the last part of the event's type, and the reason that its users are told.
 _ENDING: Final[Mapping[str, str]] = {
     "tokens-revoked": "revoked",
@@ -54,17 +56,30 @@ class _Receiver:
 
 
 class Configuration:
-    """Google's ``risc-configuration`` document, which names issuer and keys, read once a day."""
+    """Google's ``risc-configuration`` document, which names issuer and keys, read once a day.
+
+    Anybody may post here, so a document that cannot be read is asked for again only after a pause.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._receiver: _Receiver | None = None
+        self._failed_at: datetime | None = None
 
     def receiver(self) -> _Receiver:
         """Issuer and keys as the document names them. Raises Unavailable."""
-        held = self._receiver
-        if held is None or clock.now() - held.read_at > _FRESH:
-            held = self._receiver = _fetch_receiver()
-        return held
+        with self._lock:
+            if self._receiver is None or clock.now() - self._receiver.read_at > _FRESH:
+                self._receiver = self._renew()
+            return self._receiver
+
+    def _renew(self) -> _Receiver:
+        if self._failed_at is not None and clock.now() - self._failed_at < _PAUSE_AFTER_FAILURE:
+            raise Unavailable("keys-unavailable")
+        self._failed_at = clock.now()
+        found = _fetch_receiver()
+        self._failed_at = None
+        return found
 
 
 @cache
@@ -86,12 +101,12 @@ def verify_security_event(unverified_token: str) -> list[SecurityEvent]:
 
     Raises BadRequest for any other (RFC 8935, 2.4), Unavailable where Google's keys cannot be fetched.
     """
-    receiver = _configuration().receiver()
     try:
-        header = jwt.get_unverified_header(unverified_token)
-        kid, algorithm = header.get("kid"), header.get("alg")
+        unverified_header = jwt.get_unverified_header(unverified_token)
+        kid, algorithm = unverified_header.get("kid"), unverified_header.get("alg")
         if not isinstance(kid, str) or algorithm not in auth.ALGORITHMS:
             raise _invalid()
+        receiver = _configuration().receiver()
         claims = _decode(unverified_token, receiver.keys.find(kid), str(algorithm), receiver.issuer)
         return parse_events(claims)
     except (jwt.PyJWTError, Unauthenticated, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -381,3 +382,65 @@ def test_forged_security_events_are_refused(stack: Stack) -> None:
         assert (name, 400, "invalid-security-event") == (name, *refusal(answer))
     assert (413, "body-too-large") == refusal(stack.call(None, "POST", f"{FUNCTION}/risc", data="x" * 20_000))
     assert "connected" == stack.ask("anna", "GET", f"{FUNCTION}/connection")["status"]
+
+
+_DEATHS = [
+    *(Fault("firestore", "Commit", status=504, skip=skip) for skip in range(3)),
+    *(Fault("firestore", "Commit", drop_answer=True, skip=skip) for skip in range(3)),
+    Fault("firestore", "BatchGetDocuments", status=404, skip=1),
+    *(Fault("secretmanager", method, status=500) for method in ("CreateSecret", "AddSecretVersion")),
+    *(Fault("secretmanager", method, drop_answer=True) for method in ("CreateSecret", "AddSecretVersion")),
+    Fault("oauth", "token", drop_answer=True),
+]
+
+
+@pytest.mark.parametrize("fault", _DEATHS, ids=lambda fault: f"{fault.method}-{fault.status}-{fault.skip}")
+def test_a_claim_that_fails_anywhere_leaves_no_orphan(stack: Stack, fault: Fault) -> None:
+    """Wherever a step fails, an hour later each secret has its connection, and nothing is pending."""
+    ticket = ticket_of(stack)
+    injected = stack.faults.inject(replace(fault))
+
+    claim(stack, "anna", ticket)
+    assert injected.struck
+    stack.faults.clear()
+    stack.advance(3601)
+    stack.run_job("housekeeping")
+
+    left = kept(stack)
+    assert left in ({}, {"connections": 1, "secrets": 1})
+    shown = stack.ask("anna", "GET", f"{FUNCTION}/connection")["status"]
+    assert ("connected" if left else "absent") == shown
+
+
+_DELETE_DEATHS = [
+    *(Fault("firestore", "Commit", status=504, skip=skip) for skip in range(4)),
+    *(Fault("firestore", "Commit", drop_answer=True, skip=skip) for skip in range(4)),
+    *(Fault("firestore", "RunQuery", status=504, skip=skip) for skip in range(4)),
+    Fault("secretmanager", "AccessSecretVersion", status=500),
+    Fault("secretmanager", "DeleteSecret", status=503),
+    Fault("secretmanager", "DeleteSecret", drop_answer=True),
+    Fault("cloudtasks", "CreateTask", status=503),
+    Fault("gmail", "users.stop", status=503, count=3),
+    Fault("gmail", "users.stop", status=429, reason="rateLimitExceeded", count=3),
+    Fault("oauth", "token", status=503, count=3),
+    Fault("oauth", "revoke", drop_answer=True),
+]
+
+
+@pytest.mark.parametrize("fault", _DELETE_DEATHS, ids=lambda fault: f"{fault.method}-{fault.status}-{fault.skip}")
+def test_a_deactivation_that_fails_anywhere_is_finished(magnet: Stack, fault: Fault) -> None:
+    """Wherever a step fails, either the caller is told to try again or the rest is done by tasks and the daily run."""
+    magnet.advance(3600)
+    injected = magnet.faults.inject(replace(fault))
+
+    first = deactivate(magnet)
+    assert injected.struck
+    magnet.faults.clear()
+    if not first.ok and "connections" in kept(magnet):
+        assert first.json()["retryable"]
+        deactivate(magnet)
+    for _ in range(6):
+        magnet.advance(1800)
+        magnet.run_job("housekeeping")
+
+    assert ({}, False) == (kept(magnet), is_granted(magnet))

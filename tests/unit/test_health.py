@@ -1,0 +1,132 @@
+"""The honest word on a connection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from common import health
+from common.health import Facts
+from common.model import (
+    PERMISSION,
+    Connection,
+    ConnectionStatus,
+    Feature,
+    Mailbox,
+    Parked,
+    Policy,
+    Sync,
+    User,
+    Work,
+)
+from common.oauth import scopes_for
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ALL = {"closing_this_month": "L1", "open_deals": "L2", "customers": "L3"}
+CONNECTION = Connection(
+    user_id="anna",
+    address="anna@demo-crm.example",
+    mailbox_key="k",
+    generation="g",
+    secret="s",
+    scopes=scopes_for(Feature),
+    connected_at=NOW - timedelta(days=9),
+    mailmagnet=True,
+    labels=True,
+    label_ids=ALL,
+    changed_at=NOW - timedelta(days=1),
+)
+SYNC = Sync(
+    user_id="anna",
+    generation="g",
+    mailbox_key="k",
+    cursor=7,
+    caught_up_at=NOW,
+    watch_expires_at=NOW + timedelta(days=6),
+)
+USER = User(user_id="anna", active=True, permissions=frozenset({PERMISSION}), heard_at=NOW)
+WHOLE = Facts(CONNECTION, Policy(), USER, SYNC, None, Mailbox(mailbox_key="k", user_ids=("anna",)))
+
+
+def facts(*, connection: dict[str, Any] | None = None, sync: dict[str, Any] | None = None, **other: Any) -> Facts:
+    return replace(WHOLE, connection=replace(CONNECTION, **connection or {}), sync=replace(SYNC, **sync or {}), **other)
+
+
+def test_a_connection_that_works_is_healthy() -> None:
+    """Everything on and nothing wrong: healthy, without a reason."""
+    assert health.Health("healthy") == health.judge(WHOLE, NOW)
+    assert ("on", "on") == (health.magnet_state(WHOLE, NOW), health.labels_state(WHOLE, NOW))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word", "reason"),
+    [
+        (facts(user=replace(USER, active=False)), "broken", "user-inactive"),
+        (facts(user=None), "broken", "user-inactive"),
+        (facts(user=replace(USER, heard_at=NOW - timedelta(days=91))), "broken", "user-inactive"),
+        (facts(connection={"status": ConnectionStatus.REAUTH_REQUIRED}), "broken", "reauth-required"),
+        (facts(sync={"watch_expires_at": NOW}), "broken", "watch-expired"),
+        (facts(sync={"last_error": "policy"}), "degraded", "mailmagnet-failing"),
+        (facts(sync={"watch_expires_at": None}), "degraded", "mailmagnet-slow-start"),
+        (facts(sync={"generation": "older"}), "degraded", "mailmagnet-slow-start"),
+        (facts(connection={"scopes": scopes_for([Feature.MAIL])}), "degraded", "labels-scope-missing"),
+        (facts(policy=Policy(features=(Feature.MAIL, Feature.LABELS))), "degraded", "feature-not-allowed"),
+        (
+            facts(sync={"parked": (Parked(mail_id="m", attempts=10, first_failed_at=NOW),)}),
+            "degraded",
+            "messages-parked",
+        ),
+        (
+            facts(work=Work(user_id="anna", due_at=NOW - timedelta(minutes=31), generation="g")),
+            "degraded",
+            "filing-late",
+        ),
+        (facts(mailbox=Mailbox(mailbox_key="k", retry_after=NOW + timedelta(seconds=1))), "degraded", "rate-limited"),
+    ],
+)
+def test_what_is_wrong_is_said(wrong: Facts, word: str, reason: str) -> None:
+    """Each trouble has its word and reason, and advice in both languages."""
+    english, german = health.judge(wrong, NOW), health.judge(wrong, NOW, "de")
+
+    assert (word, reason) == (english.word, english.reason) == (german.word, german.reason)
+    assert "" != english.advice != german.advice != ""
+
+
+def test_the_worst_is_said_first() -> None:
+    """A dead grant outweighs a limit."""
+    both = facts(
+        connection={"status": ConnectionStatus.REAUTH_REQUIRED},
+        mailbox=Mailbox(mailbox_key="k", retry_after=NOW + timedelta(hours=1)),
+    )
+    assert "reauth-required" == health.judge(both, NOW).reason
+
+
+def test_what_passes_is_no_trouble() -> None:
+    """A start just made, work just due and a limit that is over are healthy."""
+    fresh = facts(
+        connection={"changed_at": NOW - timedelta(minutes=1)},
+        sync={"watch_expires_at": None},
+        work=Work(user_id="anna", due_at=NOW - timedelta(minutes=5), generation="g"),
+        mailbox=Mailbox(mailbox_key="k", retry_after=NOW),
+    )
+    assert "healthy" == health.judge(fresh, NOW).word
+    assert "starting" == health.magnet_state(fresh, NOW)
+
+
+def test_labels_start_until_all_three_exist() -> None:
+    """Two of three labels are not enough to be on."""
+    assert "starting" == health.labels_state(facts(connection={"label_ids": {"customers": "L3"}}), NOW)
+
+
+def test_features_that_are_off_are_off() -> None:
+    """Nothing is wrong with what nobody wants."""
+    off = facts(connection={"mailmagnet": False, "labels": False}, sync={"watch_expires_at": NOW})
+
+    assert ("off", "off", "healthy") == (
+        health.magnet_state(off, NOW),
+        health.labels_state(off, NOW),
+        health.judge(off, NOW).word,
+    )

@@ -1,0 +1,86 @@
+"""The description of the routes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import yaml
+from werkzeug import Response
+
+from common import web
+from common.openapi import document
+from ops import openapi
+
+
+class _Body(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(max_length=9)]
+
+
+class _Query(msgspec.Struct):
+    page: int = 1
+
+
+def _app() -> web.App:
+    app = web.App("shop")
+
+    @app.route("PUT", "/things/{id}", web.USER, body=_Body, query=_Query, status=204)
+    def put(_: web.Call) -> Response:
+        """Puts a thing.
+
+        More words.
+        """
+        raise AssertionError
+
+    @app.route("POST", "/tasks", web.service("tasks_service_account", "mail_proxy_url"), answer=_Body)
+    def work(_: web.Call) -> Response:
+        """Works."""
+        raise AssertionError
+
+    return app
+
+
+def test_a_route_is_described_by_what_it_registers() -> None:
+    """Summary, path and query parameters, body and status come from the registration."""
+    put = document([_app()], title="Shop")["paths"]["/things/{id}"]["put"]
+
+    assert ("Puts a thing.", [{"crm": []}], {"204", "default"}) == (
+        put["summary"],
+        put["security"],
+        put["responses"].keys(),
+    )
+    assert [("id", "path", True), ("page", "query", False)] == [
+        (one["name"], one["in"], one["required"]) for one in put["parameters"]
+    ]
+    assert {"$ref": "#/components/schemas/_Body"} == put["requestBody"]["content"]["application/json"]["schema"]
+
+
+def test_an_internal_route_takes_googles_token() -> None:
+    """A route for a service account is told apart from one for users."""
+    assert [{"google": []}] == document([_app()], title="Shop")["paths"]["/tasks"]["post"]["security"]
+
+
+def test_limits_of_a_body_are_told() -> None:
+    """What a body's fields may hold stands in the schema."""
+    name = document([_app()], title="Shop")["components"]["schemas"]["_Body"]["properties"]["name"]
+
+    assert {"type": "string", "maxLength": 9} == name
+
+
+def test_paths_of_several_functions_stand_below_their_names() -> None:
+    """Together, each function's paths begin with its name."""
+    assert {"/shop/things/{id}", "/shop/tasks"} == document([_app()], title="Shop", prefixed=True)["paths"].keys()
+
+
+def test_openapi_yaml_is_up_to_date() -> None:
+    """The file at the root is what the code says now: make openapi writes it."""
+    assert yaml.safe_load(openapi.TARGET.read_text()) == yaml.safe_load(openapi.render())
+
+
+def test_every_route_says_what_it_does() -> None:
+    """No route is without a summary, and none has another's operation id."""
+    described = document(openapi.load_apps(), title="All", prefixed=True)["paths"]
+    operations = [operation for path in described.values() for operation in path.values()]
+
+    assert [] == [one["operationId"] for one in operations if not one["summary"]]
+    assert len(operations) == len({one["operationId"] for one in operations})
