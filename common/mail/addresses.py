@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import idna
 
 from common.mail.headers import all_values, decode
-from common.mail.limits import MAX_ADDRESSES, MAX_HEADER_CHARS
+from common.mail.limits import MAX_ADDRESSES, MAX_HEADER_CHARS, MAX_NAME_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -268,7 +268,7 @@ def _may_glue(before: str, after: str) -> bool:
 def _phrase(words: list[str]) -> str:
     parts = [_unquoted(word) if word.startswith('"') else word for word in words]
     text = decode("".join(" " if part.isspace() else part for part in parts))
-    return re.sub(r"\s+", " ", text).strip(" \"'")
+    return re.sub(r"\s+", " ", text)[:MAX_NAME_CHARS].strip(" \"'")
 
 
 def _unquoted(word: str) -> str:
@@ -277,4 +277,4 @@ def _unquoted(word: str) -> str:
 
 
 def _comment_name(comments: list[str]) -> str:
-    return re.sub(r"\s+", " ", decode(_QUOTED_PAIR.sub(r"\1", comments[-1]))).strip() if comments else ""
+    return _phrase([_QUOTED_PAIR.sub(r"\1", comments[-1])]) if comments else ""

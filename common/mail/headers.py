@@ -27,8 +27,10 @@ _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_FOLD = re.compile(r"[ \t]*(?:\r\n|\r|\n)[ \t]*|\t")
-_MESSAGE_ID = re.compile(r"<([^<>]{1,995})>")
+# Every part has such headers, and the library reads them slowly.
+_MAX_PARAMETERS_CHARS = 10_000
+_LINE_END = re.compile(r"\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_MESSAGE_ID = re.compile(r"<([^<>]{1,900})>")
 _COMMENT = re.compile(r"\([^()]*\)")
 
 # What browsers and mailers mean by these names, not what Python does (WHATWG Encoding, sections 4 and 10).
@@ -70,10 +72,14 @@ def decode_bytes(data: bytes, charset: str) -> str:
 
 def decode(value: str) -> str:
     """A header's value as people read it: unfolded, encoded words decoded (RFC 2047), on one line."""
-    unfolded = _FOLD.sub(" ", value[:MAX_HEADER_CHARS])
+    unfolded = _unfolded(value[:MAX_HEADER_CHARS])
     if "=?" in unfolded:
-        unfolded = _FOLD.sub(" ", _decode_words(unfolded))
+        unfolded = _unfolded(_decode_words(unfolded))
     return clean_text(unfolded).strip()
+
+
+def _unfolded(value: str) -> str:
+    return " ".join(line.strip(" \t") for line in _LINE_END.split(value)).replace("\t", " ")
 
 
 def _decode_words(value: str) -> str:
@@ -161,7 +167,7 @@ def parse_date(value: str) -> datetime | None:
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
     """The lower-case first token of a header such as Content-Type, and its parameters (RFC 2045, RFC 2231), decoded."""
     message = Message()
-    message["content-type"] = _FOLD.sub(" ", value[:MAX_HEADER_CHARS])
+    message["content-type"] = _unfolded(value[:_MAX_PARAMETERS_CHARS])
     try:
         listed = message.get_params(failobj=[], unquote=True)
     except (ValueError, IndexError, LookupError, TypeError, AttributeError):

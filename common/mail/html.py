@@ -78,7 +78,9 @@ _IMAGE_SIGNATURES: Mapping[str, re.Pattern[bytes]] = {
 INLINE_IMAGE_TYPES = frozenset(_IMAGE_SIGNATURES)
 """Content types of images that may be shown inside a body. SVG is not among them: it may hold script."""
 
-_SAFE_IMAGE_URL = re.compile(r"(?i)(?:data:image/(?:png|jpeg|gif|webp);base64,[a-z0-9+/=]*|blob:\S+|https?://\S+)")
+_SAFE_IMAGE_URL = re.compile(
+    r"(?i)(?:data:image/(?:png|jpeg|gif|webp);base64,[a-z0-9+/=]*|blob:\S+|cid:\S+|https?://\S+)"
+)
 _REMOTE = re.compile(r"(?i)\s*(?:https?:|//|\\\\)")
 _LINKABLE = re.compile(
     r"(?i)\b(?:https?://|www\.)[^\s<>\"]{1,2000}|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-MAX_HEADER_CHARS = 65_536
-"""Longest header value that is parsed; the rest is cut. 500 recipients with names fit."""
+MAX_HEADER_CHARS = 300_000
+"""Longest header value that is parsed; the rest is cut. 500 recipients with long names fit."""
 
 MAX_ADDRESSES = 2_000
 """Most addresses taken from one kind of header."""
+
+MAX_NAME_CHARS = 250
+"""Longest display name; with an address it stays within a line of 998 characters (RFC 5322, 2.1.1)."""
 
 MAX_REFERENCES = 100
 """Most message ids kept of References: the first and the latest ones."""

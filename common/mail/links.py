@@ -50,7 +50,8 @@ def link_host(url: str) -> str:
 def claimed_hosts(text: str) -> list[str]:
     """The hosts that a link's text names: of URLs in it, and of the whole where that is a host name or an address."""
     visible = "".join(char for char in text if unicodedata.category(char) != "Cf").strip()
-    names = [found[0] for found in _URL_IN_TEXT.finditer(visible)]
+    # What stands before an @ in a URL is no host, but is put there to be taken for one.
+    names = [name for found in _URL_IN_TEXT.finditer(visible) for name in found[0].split("@")]
     if is_address(visible):
         names.append(visible.rpartition("@")[2])
     elif (bare := _BARE_HOST.fullmatch(visible)) and has_known_suffix(bare[1]):
@@ -59,8 +60,7 @@ def claimed_hosts(text: str) -> list[str]:
 
 
 def _host_of(name: str) -> str:
-    # What stands before an @ is no host, though it is made to look like one.
-    bare = re.sub(r"(?i)^https?://", "", name).rpartition("@")[2]
+    bare = re.sub(r"(?i)^https?://", "", name)
     return normalise_domain(bare.partition(":")[0].rstrip(".,;!"))
 
 

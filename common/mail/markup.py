@@ -120,8 +120,9 @@ def _parse_tag(html: str, start: int, name: re.Match[str]) -> tuple[Tag | None, 
 
 
 def _raw_end(html: str, name: str, start: int) -> int:
-    found = re.compile(rf"</{name}(?=[\s/>])[^>]*+>", re.IGNORECASE).search(html, start)
-    return found.end() if found else len(html)
+    found = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(html, start)
+    end = html.find(">", found.end()) if found else -1
+    return end + 1 if end >= 0 else len(html)
 
 
 def _skip_markup(html: str, less: int) -> int:

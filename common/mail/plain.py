@@ -65,6 +65,7 @@ class _Writer:
             self.line.append("- ")
         elif tag.name == "hr":
             self.line.append("---")
+            self._break("hr")
         elif tag.name == "img":
             self.line.append(clean_text(markup.unescape(tag.attributes.get("alt", ""))))
         elif tag.name == "a":

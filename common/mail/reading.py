@@ -337,17 +337,19 @@ def _is_file(part: Resource) -> bool:
 
 def _filename(part: Resource) -> str:
     given = header.decode(str(part.get("filename") or ""))
-    if given:
+    if given and "\ufffd" not in given:
         return given
     headers = _header_pairs(part)
     _disposition, named = header.parse_parameters(header.first_value(headers, "Content-Disposition"))
     _content_type, typed = header.parse_parameters(header.first_value(headers, "Content-Type"))
-    return named.get("filename") or typed.get("name") or ""
+    return named.get("filename") or typed.get("name") or given
 
 
 def _default_filename(part: Resource, kind: str) -> str:
     if kind in _CALENDARS:
         return "invite.ics"
+    if kind in _REPORTS:
+        return "delivery-report.txt"
     if kind not in _MESSAGES:
         return ""
     inner = _header_pairs(next(iter(_children(part)), {}))

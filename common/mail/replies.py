@@ -1,4 +1,7 @@
-"""Owns replying and forwarding: who gets the answer, what it is called, what it quotes. May import only the mail package."""
+"""Owns replying and forwarding: who gets the answer, what it is called, what it quotes.
+
+May import only the mail package.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from common.mail.addresses import Address, normalise
 from common.mail.limits import MAX_REFERENCES
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
     from common.mail.view import Attachment, MessageView
 
 _IS_REPLY = re.compile(r"(?i)^\s*(?:re|aw|antw|sv|vs|rif|odp)(?:\[\d{1,3}\])?\s*:")
-_IS_FORWARD = re.compile(r"(?i)^\s*(?:fwd?|wg|tr|rv|vs)\s*:")
+_IS_FORWARD = re.compile(r"(?i)^\s*(?:fwd?|wg|tr|rv|vl|vb)\s*:")
+_MAX_SUBJECT_CHARS = 900
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "wrote": "On {date}, {who} wrote:",
@@ -98,7 +103,7 @@ def plan_reply(
         in_reply_to=original.message_id,
         references=_chain(original),
         quoted_text=f"{line}\n{_quoted(_text_of(original))}",
-        quoted_html=f"<p>{markup.escape(line)}</p><blockquote>{_html_of(original)}</blockquote>",
+        quoted_html=f"<p>{markup.escape(line)}</p><blockquote>{_html_of(original, {})}</blockquote>",
     )
 
 
@@ -113,11 +118,13 @@ def plan_forward(original: MessageView, *, locale: str = "en", zone: tzinfo = UT
         (words["cc"], _shown_list(original.cc)),
     ]
     lines = [words["forwarded"], *(f"{name}: {value}" for name, value in rows if value)]
+    # The images that the body shows go along, so that it may go on showing them.
+    carried = {file.content_id: f"cid:{quote(file.content_id)}" for file in original.attachments if file.inline}
     head = "<br>".join(markup.escape(line) for line in lines)
     return ForwardPlan(
         subject=_prefixed(original.subject, "Fwd: ", _IS_FORWARD),
         quoted_text="\n".join([*lines, "", _text_of(original)]),
-        quoted_html=f"<p>{head}</p>{_html_of(original)}",
+        quoted_html=f"<p>{head}</p>{_html_of(original, carried)}",
         attachments=original.attachments,
     )
 
@@ -148,7 +155,7 @@ def _chain(original: MessageView) -> tuple[str, ...]:
 
 def _prefixed(subject: str, prefix: str, known: re.Pattern[str]) -> str:
     # Unchanged where it has one: Gmail keeps a thread together only under the same subject.
-    return subject if known.match(subject) else prefix + subject
+    return subject if known.match(subject) else prefix + subject[:_MAX_SUBJECT_CHARS]
 
 
 def _quoted(text: str) -> str:
@@ -159,9 +166,9 @@ def _text_of(original: MessageView) -> str:
     return original.text if original.text is not None else html_to_text(original.unverified_html or "")
 
 
-def _html_of(original: MessageView) -> str:
-    # Remote images stay in: the recipient's own mailer decides on them. Inline ones are of the original only.
-    return displayed_html(original, remote=True, cid_urls={}).html
+def _html_of(original: MessageView, cid_urls: Mapping[str, str]) -> str:
+    # Remote images stay in: the recipient's own mailer decides on them.
+    return displayed_html(original, remote=True, cid_urls=cid_urls).html
 
 
 def _words(locale: str) -> Mapping[str, str]:

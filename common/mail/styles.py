@@ -23,7 +23,7 @@ _DISPLAY_NAMES = """
     block inline inline-block inline-table list-item none table table-cell table-row table-row-group table-header-group
 """
 _DISPLAYS = frozenset(_DISPLAY_NAMES.split())
-_DECLARATION = re.compile(r"\s*([a-zA-Z-]{1,40})\s*:\s*([a-zA-Z0-9#%.,\s'\"()+!äöüÄÖÜß_-]{1,500}?)\s*")
+_DECLARATION = re.compile(r"([a-zA-Z-]{1,40}) ?: ?([a-zA-Z0-9#%., '\"()+!äöüÄÖÜß_-]{1,500})")
 _FUNCTION = re.compile(r"([a-zA-Z0-9_-]*)\s*\(")
 # Negative lengths pull an element over its neighbours.
 _NEGATIVE = re.compile(r"(?<![a-zA-Z0-9_-])-\s*\.?[0-9]")
@@ -36,7 +36,7 @@ def keep_style(unverified_style: str) -> str:
 
 
 def _keep_declaration(declaration: str) -> str | None:
-    found = _DECLARATION.fullmatch(declaration)
+    found = _DECLARATION.fullmatch(" ".join(declaration.split()))
     if not found:
         return None
     name, value = found[1].lower(), found[2].strip()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from common.mail.addresses import Address, is_address, normalise, normalise_domain
 from common.mail.filenames import clean_filename
 from common.mail.html import text_to_html
-from common.mail.limits import MAX_CONTENT_BYTES, MAX_MESSAGE_BYTES, MAX_RECIPIENTS
+from common.mail.limits import MAX_CONTENT_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARS, MAX_RECIPIENTS
 from common.mail.plain import html_to_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LINE_BREAKS = re.compile(r"[\r\n\x00\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTENT_TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,64})/([A-Za-z0-9!#$&^_.+-]{1,64})")
-_MESSAGE_ID = re.compile(r"<[^<>\s\x00-\x20\x7f]{1,995}>")
+_MESSAGE_ID = re.compile(r"<[^<>\s\x00-\x20\x7f]{1,900}>")
 _EXTRA_NAME = re.compile(r"X-[A-Za-z0-9-]{1,70}")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{0,900}")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,250}")
@@ -55,9 +55,9 @@ class OutgoingAttachment:
 
 @dataclass(frozen=True, repr=False)
 class Outgoing:
-    """A mail to send. Without ``text`` it is made of ``html``, and the other way round where ``html`` is wanted empty.
+    """A mail to send. Without ``text`` it is made of ``html``; text alone goes out as text alone.
 
-    ``in_reply_to`` and ``references`` are message ids with their angle brackets; ``extra`` are headers of our own (X-…).
+    ``in_reply_to`` and ``references`` are message ids with their angle brackets; ``extra`` are our own headers (X-…).
     """
 
     from_: Address
@@ -150,6 +150,8 @@ def _address_header(name: str, addresses: Sequence[Address]) -> str:
 def _mailbox(address: Address, field_name: str) -> str:
     verify_header_text(address.address, field_name)
     name = verify_header_text(address.name, field_name).strip()
+    if len(name) > MAX_NAME_CHARS:
+        raise MailInputError("name-too-long", field_name)
     if not is_address(address.address):
         raise MailInputError("invalid-address", field_name)
     local, _at, host = address.address.rpartition("@")
