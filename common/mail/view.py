@@ -65,10 +65,12 @@ class Summary:
 
     @property
     def is_unread(self) -> bool:
+        """Whether the owner has not read it yet."""
         return "UNREAD" in self.label_ids
 
     @property
     def is_starred(self) -> bool:
+        """Whether the owner has starred it."""
         return "STARRED" in self.label_ids
 
 
