@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import Final
 
 from common.auth import Caller
@@ -75,18 +74,7 @@ class Member:
 class Session(Member):
     """An active user whose own mailbox is open."""
 
-    timeout_s: float | None = None
-
-    @cached_property
-    def gmail(self) -> Gmail:
-        """The mailbox. Raises RateLimited while Google asks us to wait; nothing has been asked of Gmail yet."""
-        mailbox = self.context.mailbox
-        return open_gmail(
-            self.connection,
-            viewer=self.user_id,
-            timeout_s=self.timeout_s,
-            retry_after=mailbox.value.retry_after if mailbox else None,
-        )
+    gmail: Gmail
 
 
 def open_member(caller: Caller) -> Member:
@@ -95,14 +83,26 @@ def open_member(caller: Caller) -> Member:
     return Member(caller, context, verify_member(caller, context.user))
 
 
+def open_mailbox(member: Member, *, timeout_s: float | None = None) -> Gmail:
+    """The user's own mailbox; nothing is asked of Gmail yet. ``timeout_s`` bounds all calls together.
+
+    Raises RateLimited while Google asks us to wait, ReauthRequired.
+    """
+    mailbox = member.context.mailbox
+    return open_gmail(
+        member.connection,
+        viewer=member.user_id,
+        timeout_s=timeout_s,
+        retry_after=mailbox.value.retry_after if mailbox else None,
+    )
+
+
 def open_session(caller: Caller, access: Access = Access.READ, *, timeout_s: float | None = None) -> Session:
-    """The caller's own mailbox, for ``access``. ``timeout_s`` bounds all calls to Gmail together.
+    """The caller's own mailbox, for ``access``, after everything that decides was read anew.
 
     Raises Forbidden (``user-inactive``, ``feature-not-allowed``), Conflict (``not-connected``, ``scope-missing``),
     ReauthRequired, and RateLimited while Google asks us to wait.
     """
     member = open_member(caller)
     member.verify_access(access)
-    session = Session(member.caller, member.context, member.user, timeout_s)
-    session.gmail  # noqa: B018  (opened here, so that a limit is told before anything else is done)
-    return session
+    return Session(member.caller, member.context, member.user, open_mailbox(member, timeout_s=timeout_s))

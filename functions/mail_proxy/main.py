@@ -11,11 +11,129 @@ from importlib.util import find_spec
 
 import flask
 import functions_framework
+import msgspec
 from werkzeug import Response
 
-from common import openapi, web
+from common import (
+    contact_summary,
+    directory_load,
+    downloads,
+    mail_actions,
+    mailbox_view,
+    notices,
+    openapi,
+    opening,
+    web,
+)
+from common.cache import answers
+from common.reading_api import MessageAnswer, ThreadAnswer
+from common.session import Access, open_member, open_session
 
 app = web.App("mail_proxy")
+
+
+class LookQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``remote``: load remote images. ``images``: inline ones stand in the body; else ``cid:`` names their parts."""
+
+    remote: bool = False
+    images: bool = True
+
+
+@app.route("POST", "/messages/search", web.USER, body=mailbox_view.SearchBody, answer=mailbox_view.MessagePageAnswer)
+def search(call: web.Call) -> Response:
+    """The caller's own mail, newest first, by Gmail's search syntax."""
+    body = call.body(mailbox_view.SearchBody)
+    return web.json_response(mailbox_view.search(open_session(call.caller), body))
+
+
+@app.route("GET", "/messages/{id}", web.USER, query=LookQuery, answer=MessageAnswer)
+def show_message(call: web.Call) -> Response:
+    """One mail of the caller's. Opening it does not mark it as read: the client says so."""
+    (message_id,) = web.verify_gmail_ids([call.params["id"]])
+    query = call.query(LookQuery)
+    session = open_session(call.caller)
+    look = opening.Look(query.remote, query.images, with_bcc=True, hidden_label_id=session.connection.hidden_label_id)
+    resource = opening.fetch_full(session.gmail, message_id)
+    return web.json_response(opening.open_message(session.gmail, resource, look))
+
+
+@app.route("GET", "/threads/{id}", web.USER, query=LookQuery, answer=ThreadAnswer)
+def show_thread(call: web.Call) -> Response:
+    """A conversation of the caller's, oldest mail first."""
+    (thread_id,) = web.verify_gmail_ids([call.params["id"]])
+    query = call.query(LookQuery)
+    session = open_session(call.caller)
+    look = opening.Look(query.remote, with_bcc=True, hidden_label_id=session.connection.hidden_label_id)
+    return web.json_response(opening.open_thread(session.gmail, thread_id, look))
+
+
+@app.route("GET", "/messages/{id}/raw", web.USER)
+def show_source(call: web.Call) -> Response:
+    """A mail's source, as a file."""
+    (message_id,) = web.verify_gmail_ids([call.params["id"]])
+    return downloads.file_response(downloads.fetch_source(open_session(call.caller).gmail, message_id))
+
+
+@app.route("GET", "/messages/{id}/attachments/{part_id}", web.USER)
+def show_attachment(call: web.Call) -> Response:
+    """One part of a mail, as a file; ``root`` is the part of a mail that has but one."""
+    (message_id,) = web.verify_gmail_ids([call.params["id"]])
+    gmail = open_session(call.caller).gmail
+    resource = opening.fetch_full(gmail, message_id)
+    return downloads.file_response(downloads.fetch_attachment(gmail, resource, call.params["part_id"]))
+
+
+@app.route("POST", "/messages/modify", web.USER, body=mail_actions.ModifyBody, status=204)
+def modify(call: web.Call) -> Response:
+    """Marks mails as read, stars, archives, trashes or hides them from colleagues, or undoes that."""
+    body = call.body(mail_actions.ModifyBody)
+    ids = list(dict.fromkeys(web.verify_gmail_ids(body.ids)))
+    mail_actions.apply_action(open_session(call.caller, Access.CHANGE), ids, body.action)
+    return web.no_content()
+
+
+@app.route("GET", "/labels", web.USER, answer=mail_actions.LabelsAnswer)
+def show_labels(call: web.Call) -> Response:
+    """The labels of the caller's mailbox."""
+    return web.json_response(mail_actions.list_labels(open_session(call.caller)))
+
+
+@app.route("GET", "/notices", web.USER, query=notices.NoticesQuery, answer=notices.NoticesAnswer)
+def show_notices(call: web.Call) -> Response:
+    """MailMagnet's notices, newest first. With If-None-Match, 304 until something has changed."""
+    query = call.query(notices.NoticesQuery)
+    member = open_member(call.caller)
+    etag = notices.etag(member, query)
+    if etag and call.request.if_none_match.contains_weak(etag.removeprefix("W/").strip('"')):
+        return Response(status=304, headers={"ETag": etag})
+    answer = notices.list_notices(member, query)
+    return web.json_response(answer, headers={"ETag": etag} if etag else {})
+
+
+@app.route("POST", "/notices/read", web.USER, body=notices.ReadBody, answer=notices.ReadAnswer)
+def read_notices(call: web.Call) -> Response:
+    """Marks notices as seen: those named, or all that were received by a time."""
+    body = call.body(notices.ReadBody)
+    web.verify_gmail_ids(body.ids or ())
+    return web.json_response(notices.mark_read(open_member(call.caller), body))
+
+
+@app.route(
+    "POST", "/contacts/summary", web.USER, body=contact_summary.ContactsBody, answer=contact_summary.ContactsAnswer
+)
+def summarise_contacts(call: web.Call) -> Response:
+    """For lists of up to 100 contacts: category, unread notices, last mail received."""
+    body = call.body(contact_summary.ContactsBody)
+    return web.json_response(contact_summary.summarise(open_member(call.caller), body))
+
+
+@app.route(
+    "POST", "/directory", web.DIRECTORY, body=directory_load.DirectoryBody, answer=directory_load.DirectoryAnswer
+)
+def load_directory(call: web.Call) -> Response:
+    """The CRM's back end upserts or deletes up to 400 users, contacts and deals, each judged by itself."""
+    outcome = directory_load.apply_upsert(call.body(directory_load.UnverifiedDirectory))
+    return web.json_response(outcome.answer)
 
 
 for _name in ("routes_contacts", "routes_sending"):
@@ -27,4 +145,5 @@ openapi.serve(app)
 @functions_framework.http
 def mail_proxy(request: flask.Request) -> Response:
     """The entry point."""
+    answers().purge()
     return app(request)
