@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from common import audit, clock, oauth, sharing, tasks
 from common.auth import Caller
 from common.config import config
-from common.errors import Conflict, NotFound, ReauthRequired, RetryableConflict
+from common.errors import Conflict, ReauthRequired, RetryableConflict
 from common.membership import verify_allowed, verify_member
 from common.model import Connection, ConnectionStatus, Feature, Mailbox, Policy, SharingLevel, User
 from common.policy import Domain, parse_domains
@@ -44,12 +44,12 @@ class Start:
 
 
 def apply_patch(caller: Caller, patch: ConnectionPatch) -> None:
-    """Changes the caller's connection. Raises NotFound, Forbidden, or Conflict that says what stands against it."""
+    """Changes the caller's connection. Raises Forbidden, or Conflict that says what stands against it."""
     for _ in range(_TRIES):
         context = store().load_context(caller.user_id)
         user = verify_member(caller, context.user)
         if context.connection is None:
-            raise NotFound("not-connected")
+            raise Conflict("not-connected", "connect a Gmail mailbox first: POST /authorize")
         changes = plan_changes(context.connection.value, patch, context.policy.value, user)
         _verify_labels_owner(context, changes)
         try:

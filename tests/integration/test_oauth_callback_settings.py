@@ -111,8 +111,8 @@ def test_of_two_who_turn_labels_on_at_once_one_wins(held: Stack) -> None:
 
 
 def test_without_a_connection_there_is_nothing_to_set(stack: Stack) -> None:
-    """PATCH before connecting is 404."""
-    assert (404, "not-connected") == refusal(patch(stack, sharing="public"))
+    """PATCH before connecting is refused."""
+    assert (409, "not-connected") == refusal(patch(stack, sharing="public"))
 
 
 @pytest.mark.parametrize(
