@@ -22,8 +22,9 @@ from common.gmail.results import Fetched
 from common.history import Change, Modify, Verdict, judge
 from common.keys import keys, random_token
 from common.magnet import Magnet, running
-from common.model import Category, Connection, Notice, Parked, Sync
+from common.model import Category, Connection, Feature, Notice, Parked, Sync
 from common.noticing import FIELDS, HEADERS, Noticed, load_noticed, our_labels, save_noticed
+from common.oauth import granted_features
 from common.pieces import MOST_NEW, Piece, passed, plan_parked, plan_pieces
 from common.store.client import Batch, Context, Lost, Versioned, store
 
@@ -213,6 +214,8 @@ class _Drain:
 
         Before the commit: who dies in between does it again, and it comes to the same.
         """
+        if Feature.LABELS not in granted_features(self._whose.connection.scopes):
+            return
         of_modify: dict[Modify, list[str]] = {}
         for mail_id, verdict in verdicts.items():
             if verdict.put_back is not None:
@@ -236,7 +239,7 @@ class _Drain:
         noticed: Noticed,
         changes: dict[str, Any],
     ) -> None:
-        """Writes it all, or raises Lost. Nothing is written where nothing has changed, not even the time, for a while."""
+        """Writes it all, or raises Lost. Where nothing has changed, not even the time is written more than hourly."""
         with store().batch() as batch:
             self._save_verdicts(held, verdicts, batch)
             lost_labels = self._save_vanished(batch)
@@ -250,7 +253,7 @@ class _Drain:
                 return
             if self._pushed_at is not None:
                 changes["last_push_at"] = self._pushed_at
-            if sync.last_error and sync.last_error not in KEPT_ERRORS:
+            if _is_over(sync):
                 changes |= {"last_error": "", "last_error_at": None}
             written = store().syncs.update(self._sync, batch, **changes)
         self._sync = written
@@ -282,7 +285,7 @@ class _Drain:
 
     def _is_worth_a_write(self, changes: Mapping[str, Any]) -> bool:
         sync = self._sync.value
-        if changes["cursor"] != sync.cursor or changes["parked"] != sync.parked or sync.last_error:
+        if changes["cursor"] != sync.cursor or changes["parked"] != sync.parked or _is_over(sync):
             return True
         caught_up_at = changes.get("caught_up_at")
         return caught_up_at is not None and (
@@ -333,6 +336,11 @@ def _plan_parked(sync: Sync, fetched: Fetched, now: datetime) -> tuple[Parked, .
     # A limit says nothing of the mail that met it.
     failed = [mail_id for mail_id, problem in fetched.failed.items() if not isinstance(problem, RateLimited)]
     return plan_parked(sync.parked, failed=failed, done=fetched.messages.keys() | fetched.gone, now=now)
+
+
+def _is_over(sync: Sync) -> bool:
+    # The error of an earlier drain, of which this one is the end.
+    return bool(sync.last_error) and sync.last_error not in KEPT_ERRORS
 
 
 def _unfiled(mail_id: str, connection: Connection) -> Notice:

@@ -19,7 +19,7 @@ FIELDS: Final = frozenset(
     {
         "function", "route", "method", "status", "code", "duration_ms", "user", "owner", "mailbox", "mail", "contact",
         "kind", "reason", "count", "attempt", "generation", "units", "task", "until", "error", "frames", "outcome",
-        "sweep", "limit", "size_bytes", "version",
+        "sweep", "limit", "size_bytes", "version", "expected", "found", "healed",
     }
 )  # fmt: skip
 

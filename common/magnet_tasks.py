@@ -14,7 +14,7 @@ from common import clock, tasks
 from common.config import config
 from common.model import Connection
 
-Kind = Literal["start", "stop", "drain", "renew", "backfill", "resync", "search_contact"]
+Kind = Literal["start", "stop", "drain", "renew", "backfill", "resync", "search_contact", "fan_out"]
 
 _GRID_S: Final = 15
 # Nearer than that, the clocks of two machines may disagree on whether a slot has passed.
@@ -34,7 +34,7 @@ def plan_slot(at: datetime, now: datetime) -> datetime:
 
 
 def pause(attempt: int) -> timedelta:
-    """How long to wait after try ``attempt`` (1, 2 …): half a minute at first, ten at last; eleven tries take an hour."""
+    """How long to wait after try ``attempt`` (1, 2 …): half a minute at first, ten at last: eleven tries an hour."""
     return timedelta(seconds=min(_FIRST_PAUSE_S * 2 ** min(attempt - 1, 20), _LONGEST_PAUSE_S))
 
 
@@ -45,10 +45,22 @@ def leave_retry(kind: Kind, connection: Connection, at: datetime, *, attempt: in
 
 
 def leave_step(
-    kind: Kind, connection: Connection, at: datetime, *, run: str, step: int, page: str = "", contact: str = ""
+    kind: Kind,
+    connection: Connection,
+    at: datetime,
+    *,
+    run: str,
+    step: int,
+    page: str = "",
+    contact: str = "",
+    again: str = "",
 ) -> None:
-    """Leaves step ``step`` of the run ``run``; however often the step before is done, the next is left once."""
-    _enqueue(kind, connection, slot=f"{run}:{step}", at=at, attempt=step, id=run, page=page, contact=contact)
+    """Leaves step ``step`` of the run ``run``; however often the step before is done, the next is left once.
+
+    ``again`` is another name for the same step, where the first task of it may have got lost.
+    """
+    slot = f"{run}:{step}:{again}"
+    _enqueue(kind, connection, slot=slot, at=at, attempt=step, id=run, page=page, contact=contact)
 
 
 def leave_daily(kind: Kind, connection: Connection, at: datetime) -> None:

@@ -19,6 +19,7 @@ _MOST_TOUCHED: Final = 200
 PASSED_AFTER_TRIES: Final = 10
 PASSED_AFTER: Final = timedelta(hours=1)
 _MOST_PARKED: Final = 100
+_FORGOTTEN_AFTER: Final = timedelta(days=30)
 _NEVER_OURS: Final = frozenset({"SENT", "DRAFT", "CHAT"})
 _PLACES: Final = frozenset({INBOX, "SPAM", "TRASH"})
 
@@ -112,9 +113,11 @@ def plan_parked(
 ) -> tuple[Parked, ...]:
     """The failing mails after one more try: ``failed`` have failed again, ``done`` have been read or are gone.
 
-    The oldest are dropped beyond a hundred.
+    Dropped are those of a month ago, which no notice would be made of any more, and the oldest beyond a hundred.
     """
-    kept = {one.mail_id: one for one in parked if one.mail_id not in done}
+    kept = {
+        one.mail_id: one for one in parked if one.mail_id not in done and now - one.first_failed_at < _FORGOTTEN_AFTER
+    }
     for mail_id in failed:
         known = kept.get(mail_id)
         kept[mail_id] = Parked(

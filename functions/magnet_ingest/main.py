@@ -1,0 +1,74 @@
+"""magnet_ingest: turns what Gmail pushes into notices of customers' mail; renews watches, fills gaps, tells the webhook.
+
+Private: Pub/Sub, Cloud Scheduler and Cloud Tasks call it, each its own routes, by one service account. What the routes
+do stands in ``common.errands``, ``common.watching`` and ``common.webhook``.
+"""
+
+from __future__ import annotations
+
+import flask
+import functions_framework
+from werkzeug import Response
+
+from common import errands, log, watching, web, webhook
+from common.errors import BadRequest, TooLarge
+from common.keys import decode_id
+
+app = web.App("magnet_ingest")
+PUSH = web.service("push_service_account", "magnet_ingest_url")
+SCHEDULER = web.service("scheduler_service_account", "magnet_ingest_url")
+TASKS = web.service("tasks_service_account", "magnet_ingest_url")
+
+
+@app.route("POST", "/", PUSH, status=204)
+def take_push(call: web.Call) -> Response:
+    """Pub/Sub's push of one mailbox. Acknowledged, unless the trouble is our own: a nack slows everybody's."""
+    try:
+        push = errands.parse_push(call.raw_body)
+    except TooLarge:
+        push = None
+    if push is None:
+        log.event("push-poison", severity="WARNING")
+    else:
+        errands.apply_push(push)
+    return web.no_content()
+
+
+@app.route("POST", "/users/{id}", TASKS, body=errands.Errand, status=204)
+def work_for_user(call: web.Call) -> Response:
+    """A task for one user: start, stop, drain, renew, or a step of a search."""
+    try:
+        errand = call.body(errands.Errand)
+        is_named = decode_id(call.params["id"]) == errand.user
+    except (BadRequest, TooLarge, ValueError):
+        is_named = False
+    if not is_named:
+        log.event("task-poison", severity="WARNING")
+        return web.no_content()
+    errands.apply_errand(errand)
+    return web.no_content()
+
+
+@app.route("POST", "/renew", SCHEDULER, status=204)
+def renew(_call: web.Call) -> Response:
+    """Scheduler's daily round: leaves a task for each mailbox."""
+    watching.fan_out("")
+    return web.no_content()
+
+
+@app.route("POST", "/deliver", TASKS, body=webhook.News, status=204)
+def deliver(call: web.Call) -> Response:
+    """A task that tells the CRM's webhook of one notice or status. 503 has the queue try again."""
+    try:
+        news = call.body(webhook.News)
+    except (BadRequest, TooLarge):
+        log.event("task-poison", severity="WARNING")
+        return web.no_content()
+    webhook.deliver(news)
+    return web.no_content()
+
+
+@functions_framework.http
+def magnet_ingest(request: flask.Request) -> Response:
+    """The entry point."""
+    return app(request)
