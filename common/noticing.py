@@ -6,9 +6,8 @@ Reads the directory and the store; asks Gmail nothing. The mails come from ``dra
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Final
 
 from common import clock
@@ -96,7 +95,7 @@ class Noticed:
     """New notices, by whose hands they are pinned already, and what their From addresses mean to the user."""
 
     notices: tuple[Notice, ...] = ()
-    categories: Mapping[str, AddressCategory] = MappingProxyType({})
+    categories: Mapping[str, AddressCategory] = field(default_factory=dict)
 
     def has_to_file(self, policy: Policy) -> bool:
         """Whether a sweep would file one of them."""

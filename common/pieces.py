@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Final
 
 from common.history import INBOX, Change, Kind, parse_changes, plan_candidates
@@ -34,7 +33,7 @@ class Piece:
 
     through: int
     record_ids: tuple[int, ...] = ()
-    candidates: Mapping[str, int] = MappingProxyType({})
+    candidates: Mapping[str, int] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
 
     def cursor_before(self, record_id: int, cursor: int) -> int:

@@ -1,4 +1,4 @@
-"""magnet_ingest: turns what Gmail pushes into notices of customers' mail; renews watches, fills gaps, tells the webhook.
+"""magnet_ingest: makes notices of what Gmail pushes; renews watches, fills gaps, tells the CRM's webhook.
 
 Private: Pub/Sub, Cloud Scheduler and Cloud Tasks call it, each its own routes, by one service account. What the routes
 do stands in ``common.errands``, ``common.watching`` and ``common.webhook``.
