@@ -50,20 +50,32 @@ class Notices(Owned[Notice]):
         self, user_id: str, mailbox_key: str, *, before: Before | None = None, limit: int = 1000
     ) -> list[Versioned[Notice]]:
         """Notices of mail that no sweep has moved and no hand has pinned, newest first."""
+        return self.filed_under(user_id, mailbox_key, IN_INBOX, before=before, limit=limit)
+
+    def filed_under(
+        self, user_id: str, mailbox_key: str, place: str, *, before: Before | None = None, limit: int = 1000
+    ) -> list[Versioned[Notice]]:
+        """Notices of mail that lies in ``place`` (as ``Notice.filed``) and that no hand has pinned, newest first."""
         query = where(self._collection(user_id), "mailbox_key", "==", mailbox_key)
-        query = where(where(query, "filed", "==", IN_INBOX), "pinned", "==", False)
+        query = where(where(query, "filed", "==", place), "pinned", "==", False)
         return self._newest_first(user_id, query, before, limit)
 
     def by_senders(
-        self, user_id: str, mailbox_key: str, addresses: Iterable[str], *, limit: int = 1000
+        self,
+        user_id: str,
+        mailbox_key: str,
+        addresses: Iterable[str],
+        *,
+        before: Before | None = None,
+        limit: int = 1000,
     ) -> list[Versioned[Notice]]:
         """Notices of mail from these addresses, wherever it is filed, newest first, at most ``limit`` of them."""
         found: list[Versioned[Notice]] = []
         for piece in pieces(addresses):
             query = where(self._collection(user_id), "mailbox_key", "==", mailbox_key)
             query = where(query, "from_address", "in", piece)
-            found += self._newest_first(user_id, query, None, limit)
-        return sorted(found, key=lambda record: record.value.received_at, reverse=True)[:limit]
+            found += self._newest_first(user_id, query, before, limit)
+        return sorted(found, key=lambda record: (record.value.received_at, record.path), reverse=True)[:limit]
 
     def open_intents(self, user_id: str, *, limit: int = 1000) -> list[Versioned[Notice]]:
         """Notices that a sweep meant to move and has not settled."""
@@ -112,8 +124,18 @@ class Senders(Owned[Sender]):
 
     def of_contact(self, contact_id: str) -> Iterator[tuple[str, Versioned[Sender]]]:
         """All users' senders that belong to this contact, as (user id, sender)."""
+        yield from self.of_contacts([contact_id])
+
+    def of_contacts(self, contact_ids: Iterable[str]) -> Iterator[tuple[str, Versioned[Sender]]]:
+        """All users' senders that belong to any of these contacts, as (user id, sender); some perhaps twice."""
         group = self._client.collection_group(self._name)
-        yield from self._of_all_users(where(group, "contact_ids", "array_contains", contact_id))
+        for piece in pieces(contact_ids):
+            yield from self._of_all_users(where(group, "contact_ids", "array_contains_any", piece))
+
+    def unsettled(self, user_id: str, mailbox_key: str, *, limit: int = 300) -> list[Versioned[Sender]]:
+        """The user's senders of this mailbox whose mail a sweep has still to look at, in no particular order."""
+        query = where(self._collection(user_id), "mailbox_key", "==", mailbox_key)
+        return self._fetch(where(query, "category", "==", "").order_by(NAME), limit)
 
     def _of_all_users(self, query: Any) -> Iterator[tuple[str, Versioned[Sender]]]:
         start_after: list[Any] | None = None
