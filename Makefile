@@ -37,7 +37,7 @@ types: $(INSTALLED) ## Check types; the entry points are all called main, so eac
 	$(BIN)/mypy
 	@for name in $(FUNCTIONS); do \
 		echo "mypy functions/$$name"; \
-		MYPYPATH=functions/$$name $(BIN)/mypy --exclude '^$$' --no-namespace-packages functions/$$name/*.py || exit 1; \
+		MYPYPATH=functions/$$name $(BIN)/mypy --exclude '^$$' functions/$$name/*.py || exit 1; \
 	done
 
 format: $(INSTALLED) ## Bring the code into the agreed form
