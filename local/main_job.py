@@ -145,8 +145,8 @@ class MainJob:
         page = self.stack.ask("anna", "POST", "/mail_proxy/contacts/mia/emails", json={})
         verify(page["contact"]["name"] == "Mia Schneider", "the contact's details are there")
         verify(page["category"]["category"] == "closing_this_month", "and the category")
-        verify([deal["deal_id"] for deal in page["deals"]] == ["d-01"], "and the deals")
-        shown = {entry["message_id"] for entry in page["entries"]}
+        verify([deal["id"] for deal in page["deals"]] == ["d-01"], "and the deals")
+        shown = {entry["id"] for entry in page["entries"]}
         verify(shown == set(self.mails.of("Mia")), "and all mails with Mia, live")
         self._reply(self.mails.filed_of("Mia")[-1])
         reply = self._newest_in(CUSTOMER)
@@ -182,7 +182,7 @@ class MainJob:
         page = self.stack.ask("ben", "POST", "/mail_proxy/contacts/mia/emails", json={})
         annas = [entry for entry in page["entries"] if entry["owner"] == "anna"]
         verify(len(annas) > 0, "Ben sees Anna's mail with Mia")
-        one = self.stack.call("ben", "GET", f"/mail_proxy/contacts/mia/emails/anna/{annas[0]['message_id']}")
+        one = self.stack.call("ben", "GET", f"/mail_proxy/contacts/mia/emails/anna/{annas[0]['id']}")
         verify(one.status_code == 200, "and can open it")
         other = self.mails.of("Jonas")[-1]
         hidden = self.stack.call("ben", "GET", f"/mail_proxy/contacts/jonas/emails/anna/{other}")

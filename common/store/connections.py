@@ -9,7 +9,7 @@ from typing import Any
 from google.cloud import firestore
 
 from common.keys import random_token
-from common.model import Connection, Mailbox, PendingConnection, Revocation, Work
+from common.model import Connection, Mailbox, PendingConnection, Revocation, SharingLevel, Work
 from common.store import codec
 from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned, Write
 from common.store.records import NAME, Records, pieces, where
@@ -30,6 +30,14 @@ class Connections(Records[Connection]):
         """The connections of one Gmail account."""
         found = self._fetch(where(self._collection, "mailbox_key", "==", mailbox_key), _USERS_OF_A_MAILBOX)
         return [record.value for record in found]
+
+    def find_public(self, limit: int) -> list[str]:
+        """Up to ``limit`` users who chose, and as many who accepted, that their mail is seen with every contact."""
+        found: dict[str, None] = {}
+        for name in ("sharing", "accepted_level"):
+            query = where(self._collection, name, "==", SharingLevel.PUBLIC.value)
+            found.update((record.value.user_id, None) for record in self._fetch(query, limit))
+        return list(found)
 
     def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the secrets named that a connection owns."""

@@ -88,11 +88,11 @@ async function showContact(session, id) {
     ? `/messages${path(mail.id)}` : `/contacts${path(id)}/emails${path(mail.owner, mail.id)}`);
   return element("section", {},
     element("h2", { textContent: page.contact.name }),
-    element("p", { textContent: CATEGORIES[page.category] || "No deals" }),
+    element("p", { textContent: CATEGORIES[page.category.category] || "No deals" }),
     list(page.deals, (deal) => `${deal.title} – ${deal.state}, ${deal.closing_date ?? "no date"}`, "No deals."),
     element("p", { className: "row" }, button("Share my mail with this contact", share("PUT")),
       button("Stop sharing", share("DELETE"))),
-    list(page.messages, (mail) => mailRow(session, mail, place(mail)), "No mail."),
+    list(page.entries, (mail) => mailRow(session, mail, place(mail)), "No mail."),
     element("h3", { textContent: "Reply or write" }), composer(session, page.contact));
 }
 

@@ -1,0 +1,231 @@
+"""Owns the timeline: mails with one or more contacts over every mailbox that the caller may see, merged by time.
+
+Who may see what is decided anew at each page, mail by mail, on what was fetched just now; no mail is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+
+from common import clock, sharing
+from common.colleagues import Door, Doors, View, load_doors
+from common.mail.addresses import normalise
+from common.mail.view import summary_as_json
+from common.paging import parse_page, seal_page
+from common.store.client import store
+from common.timeline_api import MOST_MAILBOXES, EmailsBody, EntryRow, MailboxRow, Timeline
+from common.timeline_fetch import Found, Look, Wanted, fetch_looks
+from common.timeline_merge import Entry, Page, Position, plan_page
+from common.timeline_owners import Owners, find_owners
+from common.timeline_query import parse_search
+from common.timeline_words import plan_audience
+
+# What the owner's own state is: told of the caller's mail alone.
+_OWN_FIELDS: Final = ("thread_id", "labels", "unread", "starred")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A page of a timeline, and the mailboxes that it was made of."""
+
+    timeline: Timeline
+    doors: Doors
+    own: Door | None
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """Where a page begins: the mailboxes that go on, with their positions, and the entries told before."""
+
+    positions: Mapping[str, Position | None] = field(default_factory=dict)
+    remembered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def sealed(self, *bound: str) -> str:
+        owners = list(self.positions)
+        rows = [[owner, _position_row(position)] for owner, position in self.positions.items()]
+        told = [
+            [identity, [owners.index(one) for one in whose if one in owners]]
+            for identity, whose in self.remembered.items()
+        ]
+        return seal_page([rows, told], *bound)
+
+    @staticmethod
+    def parse(unverified_token: str, *bound: str) -> _Cursor | None:
+        sealed = parse_page(unverified_token, *bound)
+        if sealed is None:
+            return None
+        rows, told = sealed
+        owners = [owner for owner, _ in rows]
+        positions = {owner: _parse_position(row) for owner, row in rows}
+        return _Cursor(positions, {identity: tuple(owners[one] for one in whose) for identity, whose in told})
+
+
+def _position_row(position: Position | None) -> list[Any] | None:
+    return [*position.key, list(position.passed)] if position else None
+
+
+def _parse_position(row: list[Any] | None) -> Position | None:
+    return Position((row[0], row[1]), tuple(row[2])) if row else None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The mailboxes that are asked for this page, and those that could be and are not."""
+
+    asked: Sequence[Door]
+    disconnected: Sequence[Door]
+    not_asked: Sequence[Door]
+
+
+def load_timeline(view: View, body: EmailsBody, route: str) -> Loaded:
+    """A page of mails with the view's contacts. ``route`` names what is looked at: page tokens are good for it alone.
+
+    Raises BadRequest for a foreign token or a search that is not taken here; no trouble of any mailbox.
+    """
+    search = parse_search(body.q)
+    bound = ("emails", route, view.viewer.user_id, _hash(body.q, *(body.mailboxes or ())))
+    begin = _Cursor.parse(body.page_token, *bound)
+    cursor = begin or _Cursor()
+    owners = _owners(view, body, begin)
+    doors = load_doors(view, owners.user_ids)
+    choice = _choose(doors, view)
+    looks = fetch_looks(choice.asked, cursor.positions, Wanted(view, search, body.page_size))
+    page = plan_page([look.part for look in looks], body.page_size, cursor.remembered)
+    goes_on = any(look.part.owner in page.positions and not look.part.troubled for look in looks)
+    timeline = Timeline(
+        entries=_entry_rows(page, looks, view, doors),
+        mailboxes=_mailbox_rows(choice, looks, page, view, doors, view.viewer.user_id in owners.user_ids),
+        more_mailboxes=owners.more,
+        next_page_token=_Cursor(page.positions, page.remembered).sealed(*bound) if goes_on else "",
+    )
+    _count_reads(timeline, view)
+    return Loaded(timeline, doors, doors.by_owner.get(view.viewer.user_id))
+
+
+def _owners(view: View, body: EmailsBody, begin: _Cursor | None) -> Owners:
+    if begin is not None:
+        return Owners(tuple(begin.positions))
+    return Owners(tuple(dict.fromkeys(body.mailboxes))) if body.mailboxes else find_owners(view)
+
+
+def _choose(doors: Doors, view: View) -> _Choice:
+    own = doors.by_owner.get(view.viewer.user_id)
+    # A mailbox that the caller has connected too shows the same mails, and more.
+    others = [
+        door
+        for door in doors.by_owner.values()
+        if not door.own and (own is None or door.connection.mailbox_key != own.connection.mailbox_key)
+    ]
+    candidates = [own, *others] if own else others
+    connected = [door for door in candidates if door.is_connected]
+    return _Choice(
+        asked=connected[:MOST_MAILBOXES],
+        disconnected=[door for door in candidates if not door.is_connected],
+        not_asked=connected[MOST_MAILBOXES:],
+    )
+
+
+def _mailbox_rows(
+    choice: _Choice, looks: Sequence[Look], page: Page, view: View, doors: Doors, own_wanted: bool
+) -> list[MailboxRow]:
+    rows = [
+        MailboxRow(
+            owner=look.door.owner,
+            name=doors.name(look.door.owner),
+            own=look.door.own,
+            state=look.state,
+            has_more=look.part.owner in page.positions,
+            retry_at=look.retry_at,
+        )
+        for look in looks
+    ]
+    rows += [_closed_row(door, doors, "disconnected") for door in choice.disconnected]
+    rows += [_closed_row(door, doors, "not_asked") for door in choice.not_asked]
+    viewer = view.viewer.user_id
+    if own_wanted and viewer not in doors.by_owner:
+        rows.insert(0, MailboxRow(owner=viewer, name=doors.name(viewer), own=True, state="disconnected"))
+    return rows
+
+
+def _closed_row(door: Door, doors: Doors, state: Literal["disconnected", "not_asked"]) -> MailboxRow:
+    return MailboxRow(owner=door.owner, name=doors.name(door.owner), own=door.own, state=state, has_more=True)
+
+
+def _entry_rows(page: Page, looks: Sequence[Look], view: View, doors: Doors) -> list[EntryRow]:
+    by_owner = {look.door.owner: look for look in looks}
+    return [_entry_row(entry, by_owner, view, doors) for entry in page.entries]
+
+
+def _entry_row(entry: Entry, looks: Mapping[str, Look], view: View, doors: Doors) -> EntryRow:
+    first = entry.copies[0]
+    door = looks[first.owner].door
+    found = looks[first.owner].found[first.mail_id]
+    shown = summary_as_json(found.summary)
+    row: dict[str, Any] = {name: value for name, value in shown.items() if name not in _OWN_FIELDS or door.own}
+    row.pop("message_id")
+    copies = [{"owner": copy.owner, "id": copy.mail_id} for copy in entry.copies[1:]]
+    labels = {label for copy in entry.copies for label in looks[copy.owner].found[copy.mail_id].summary.label_ids}
+    return msgspec.convert(
+        {
+            **row,
+            "owner": first.owner,
+            "owner_name": doors.name(first.owner),
+            "own": door.own,
+            "direction": "out" if "SENT" in labels or _is_from_inside(found, looks, view, doors) else "in",
+            "contact_ids": _contacts_of(door, found, view),
+            "audience": plan_audience(door, found.facts, view, doors),
+            "copies": copies,
+        },
+        EntryRow,
+        from_attributes=True,
+    )
+
+
+def _is_from_inside(found: Found, looks: Mapping[str, Look], view: View, doors: Doors) -> bool:
+    if found.summary.from_ is None:
+        return False
+    sender = normalise(found.summary.from_.address)
+    ours = {one for look in looks.values() for one in (look.door.connection.address, *look.door.connection.aliases)}
+    if sender in view.addresses and sender not in doors.inside:
+        return False
+    return sender in ours | doors.inside or sharing.is_in_domains(sender, view.policy.internal_domains)
+
+
+def _contacts_of(door: Door, found: Found, view: View) -> list[str]:
+    if not door.own:
+        return list(door.shared_by(found.facts))
+    involved = found.facts.mail.addresses | found.facts.bcc
+    return [
+        contact.contact_id
+        for contact in view.contacts
+        if not involved.isdisjoint(entry.address for entry in contact.addresses)
+    ]
+
+
+def _count_reads(timeline: Timeline, view: View) -> None:
+    """Each colleague whose mails are shown sees that they were: subjects and first words are read here, too."""
+    read = {(row.owner, contact_id) for row in timeline.entries if not row.own for contact_id in row.contact_ids}
+    count_reads(view, sorted(read))
+
+
+def count_reads(view: View, read: Sequence[tuple[str, str]]) -> None:
+    """Counts one read of each owner's mail with a contact, in one commit; nothing is shown uncounted."""
+    if not read:
+        return
+    now = clock.now()
+    expires_at = now + timedelta(days=view.policy.audit_retention_days)
+    with store().batch() as batch:
+        for owner, contact_id in read:
+            store().audit.count_read(
+                view.viewer.user_id, owner, contact_id, now.date().isoformat(), expires_at=expires_at, batch=batch
+            )
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
