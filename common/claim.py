@@ -241,6 +241,7 @@ def _apply_aftermath(claim: Claim, connection: Connection) -> None:
         if connection.mailmagnet:
             _attempt(partial(enqueue_start, connection, Start("magnet_ingest", "start")))
     _attempt(partial(note_aliases, connection))
+    _attempt(partial(_note_hidden_label, connection))
     webhook.enqueue_status(connection)
     log.event("connected", user=keys().hash("log", connection.user_id), outcome="again" if former else "new")
 
@@ -250,6 +251,13 @@ def _attempt(step: Callable[[], None]) -> None:
         step()
     except (Problem, google_errors.GoogleAPICallError) as error:
         log.failure("claim-aftermath", error)
+
+
+def _note_hidden_label(connection: Connection) -> None:
+    # As in note_aliases: most requests never need Gmail's client.
+    from common.mail_actions import note_hidden_label
+
+    note_hidden_label(connection)
 
 
 def note_aliases(connection: Connection) -> None:

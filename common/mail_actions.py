@@ -5,14 +5,14 @@ All of it is a change of Gmail's labels; nothing is stored but the id of the lab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from common.errors import BadRequest, Conflict, NotFound, RetryableConflict
-from common.gmail.client import MAX_MODIFY, Gmail
+from common.gmail.client import MAX_MODIFY, Gmail, open_gmail
 from common.gmail.results import Label
 from common.model import LABELLED, Category, Connection
 from common.session import Session
@@ -20,6 +20,7 @@ from common.store.client import Lost, store
 
 HIDDEN_LABEL: Final = "Not shared"
 _TRIES: Final = 3
+_NOTE_TIMEOUT_S: Final = 5.0
 
 Action = Literal["read", "unread", "star", "unstar", "archive", "unarchive", "trash", "untrash", "hide", "unhide"]
 
@@ -76,6 +77,18 @@ def apply_action(session: Session, ids: list[str], action: Action) -> None:
         _change(session.gmail, ids, _CHANGES[action])
 
 
+def note_hidden_label(connection: Connection) -> None:
+    """Keeps the label with which mails of this mailbox were hidden before it was connected, or by another user of it.
+
+    Raises Gmail's Problems.
+    """
+    if connection.hidden_label_id:
+        return
+    label_id = _find_hidden(open_gmail(connection, timeout_s=_NOTE_TIMEOUT_S).list_labels())
+    if label_id:
+        _save_label_of(connection.user_id, connection.mailbox_key, label_id)
+
+
 def list_labels(session: Session) -> LabelsAnswer:
     """The labels of the caller's mailbox, ours marked."""
     return LabelsAnswer(labels=[_row(label, session.connection) for label in session.gmail.list_labels()])
@@ -125,14 +138,19 @@ def _unhide(session: Session, ids: list[str]) -> None:
 
 def _ensure_label(session: Session) -> str:
     """The id of the label that hides, adopted by its name or made."""
-    for label in session.gmail.list_labels():
-        if label.own and label.name.casefold() == HIDDEN_LABEL.casefold():
-            return label.label_id
+    found = _find_hidden(session.gmail.list_labels())
+    if found:
+        return found
     try:
         return session.gmail.create_label(HIDDEN_LABEL).label_id
     except Conflict as error:
         # Made by another request of the same moment, or a name that Gmail takes for the same one.
         raise RetryableConflict("label-busy") from error
+
+
+def _find_hidden(labels: Iterable[Label]) -> str:
+    named = (one.label_id for one in labels if one.own and one.name.casefold() == HIDDEN_LABEL.casefold())
+    return next(named, "")
 
 
 def _save_label(session: Session, label_id: str) -> None:

@@ -123,6 +123,20 @@ def test_hiding_in_a_teams_mailbox_holds_for_the_team(anna: Stack) -> None:
     assert [True] == [row["hidden"] for row in search(anna, "ben")["messages"]]
 
 
+def test_what_was_hidden_stays_hidden_after_leaving(anna: Stack) -> None:
+    """Who deactivates and connects again, and who joins the mailbox later, has hidden mails hidden."""
+    mail_id = anna.mail("anna", MIA)
+    anna.ask("anna", "POST", MODIFY, json={"ids": [mail_id], "action": "hide"})
+    anna.ask("anna", "DELETE", "/oauth_callback/connection")
+    anna.settle()
+
+    anna.connect("anna")
+    anna.connect("ben", address=ANNA.email)
+
+    assert [True] == [row["hidden"] for row in search(anna)["messages"]]
+    assert [True] == [row["hidden"] for row in search(anna, "ben")["messages"]]
+
+
 def test_labels_are_listed_with_what_they_are(anna: Stack) -> None:
     """Gmail's own labels and the user's are told apart, for one unit."""
     anna.google.gmail.person_creates_label(ANNA.email, "Projekte")
