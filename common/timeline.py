@@ -67,11 +67,11 @@ class _Cursor:
 
 
 def _position_row(position: Position | None) -> list[Any] | None:
-    return [*position.key, list(position.passed)] if position else None
+    return [position.received_ms, position.passed] if position else None
 
 
 def _parse_position(row: list[Any] | None) -> Position | None:
-    return Position((row[0], row[1]), tuple(row[2])) if row else None
+    return Position(row[0], tuple((at_ms, mail_id) for at_ms, mail_id in row[1])) if row else None
 
 
 @dataclass(frozen=True)

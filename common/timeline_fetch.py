@@ -105,7 +105,7 @@ def _ask(door: Door, position: Position | None, wanted: Wanted) -> Look:
     if not addresses:
         return Look(door, Part(door.owner, position))
     started_s = time.monotonic()
-    passed = position.passed if position else ()
+    passed = position.passed_ids if position else frozenset()
     gmail = door.open(wanted.view.viewer, config().mailbox_timeout_s)
     asked = Asked(
         addresses,
@@ -113,7 +113,7 @@ def _ask(door: Door, position: Position | None, wanted: Wanted) -> Look:
         wanted.search,
         excluded_domains=door.excluded_domains,
         hides=bool(door.connection.hidden_label_id),
-        before_ms=position.key[0] if position else None,
+        before_ms=position.received_ms if position else None,
     )
     listed = gmail.list_messages(q=plan_query(asked), limit=wanted.size + len(passed))
     fresh = [one for one in listed.ids if one not in passed]
@@ -153,7 +153,7 @@ def _read(door: Door, position: Position | None, wanted: Wanted, listed: _Listed
     usable = listed.usable()
     for message in usable:
         key = int(message["internalDate"]), str(message["id"])
-        if position is not None and key >= position.key:
+        if position is not None and position.is_above(key):
             continue
         looked_at.append(key)
         facts = parse_facts(message)

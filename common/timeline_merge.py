@@ -1,8 +1,8 @@
 """Owns how many mailboxes become one timeline: newest first, an entry a mail, pages without gap or repeat. Pure.
 
-Each mailbox goes on from its own position, the received time and id of what was last told. A mailbox in trouble keeps
-its position: its mail comes late, on a later page, and is never left out. Copies of one mail that arrived so far apart
-that other mail fills a page between them may be told twice.
+Each mailbox goes on from its own position: the received time of what was last told, and the ids that are done with.
+A mailbox in trouble keeps its position: its mail comes late, on a later page, and is never left out. Copies of one mail
+that arrived so far apart that other mail fills pages between them may be told twice.
 """
 
 from __future__ import annotations
@@ -15,18 +15,32 @@ from typing import Final
 Key = tuple[int, str]
 
 _LOWEST: Final[Key] = (-1, "")
-# So many ids of one second are remembered as passed.
-_MOST_PASSED: Final = 60
+_HIGHEST: Final = 2**63
+# So many mails of one mailbox are remembered as passed.
+_MOST_PASSED: Final = 40
 # So many entries of which a copy may still come are remembered.
 MOST_REMEMBERED: Final = 50
 
 
 @dataclass(frozen=True)
 class Position:
-    """Mail below ``key`` comes next. ``passed``: ids of its second already looked at, since Gmail counts in seconds."""
+    """Mail received before comes next, or at the same time and not ``passed``.
 
-    key: Key
-    passed: tuple[str, ...] = ()
+    ``passed`` is done with: mails of that whole second, since Gmail searches by seconds, in an order of its own; and
+    older ones that were told early, as copies.
+    """
+
+    received_ms: int
+    passed: tuple[Key, ...] = ()
+
+    @property
+    def passed_ids(self) -> frozenset[str]:
+        """The ids that need not be fetched again."""
+        return frozenset(mail_id for _, mail_id in self.passed)
+
+    def is_above(self, key: Key) -> bool:
+        """Whether a mail in the mailbox does not belong to what comes next."""
+        return key[0] > self.received_ms or key in self.passed
 
 
 @dataclass(frozen=True)
@@ -67,9 +81,9 @@ class Part:
         if self.looked_at:
             return min(self.looked_at)
         if self.position is None or not self.repeated:
-            return _top(self.position)
+            return _top_ms(self.position), ""
         # More mails of one second than are remembered: the rest of that second is passed over, or it would never end.
-        return self.position.key[0] // 1000 * 1000, ""
+        return self.position.received_ms // 1000 * 1000 - 1, ""
 
 
 @dataclass(frozen=True)
@@ -85,10 +99,6 @@ class Entry:
     @property
     def identity(self) -> str:
         return self.copies[0].identity
-
-    @property
-    def owners(self) -> tuple[str, ...]:
-        return tuple(copy.owner for copy in self.copies)
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,7 @@ class Page:
 def plan_page(parts: Sequence[Part], size: int, remembered: Mapping[str, Collection[str]] | None = None) -> Page:
     """The next page of about ``size`` entries; ``parts`` in the order in which their copies are preferred."""
     told_before = remembered or {}
-    entries = _merge(parts, told_before)
+    entries, repeats = _merge(parts, told_before)
     cut = max(
         (part.lowest for part in parts if part.has_more and not part.troubled and part.looked_at), default=_LOWEST
     )
@@ -114,18 +124,25 @@ def plan_page(parts: Sequence[Part], size: int, remembered: Mapping[str, Collect
     if len(entries) > size:
         cut = max(cut, entries[size - 1].key)
         entries = [entry for entry in entries if entry.key >= cut]
-    positions = {part.owner: _advance(part, cut) for part in parts if _goes_on(part, cut)}
-    return Page(tuple(entries), positions, _remember(entries, told_before, positions))
+    copies = [copy for entry in entries for copy in entry.copies]
+    positions = {part.owner: _advance(part, cut, copies) for part in parts if _goes_on(part, cut)}
+    told = [*copies, *(copy for copy in repeats if copy.key >= cut)]
+    return Page(tuple(entries), positions, _remember(told, told_before, positions))
 
 
-def _merge(parts: Sequence[Part], told_before: Mapping[str, Collection[str]]) -> list[Entry]:
-    """All that may be shown, newest first, copies of one mail together. Two mails of one mailbox are two entries."""
+def _merge(parts: Sequence[Part], told_before: Mapping[str, Collection[str]]) -> tuple[list[Entry], list[Copy]]:
+    """All that may be shown, newest first, copies of one mail together; and copies of what was told before.
+
+    Two mails of one mailbox are two entries, whatever they look like.
+    """
     grouped: dict[str, list[list[Copy]]] = {}
     groups: list[list[Copy]] = []
+    repeats: dict[tuple[str, str], Copy] = {}
     for part in parts:
         for copy in sorted(part.shown, key=lambda one: one.key, reverse=True):
             told = told_before.get(copy.identity) if copy.identity else None
-            if told is not None and copy.owner not in told:
+            if told is not None and copy.owner not in told and (copy.identity, copy.owner) not in repeats:
+                repeats[copy.identity, copy.owner] = copy
                 continue
             known = grouped.setdefault(copy.identity, []) if copy.identity else []
             group = next((one for one in known if all(copy.owner != other.owner for other in one)), None)
@@ -134,38 +151,38 @@ def _merge(parts: Sequence[Part], told_before: Mapping[str, Collection[str]]) ->
                 known.append(group)
                 groups.append(group)
             group.append(copy)
-    return sorted((Entry(tuple(group)) for group in groups), key=lambda entry: entry.key, reverse=True)
+    entries = sorted((Entry(tuple(group)) for group in groups), key=lambda entry: entry.key, reverse=True)
+    return entries, list(repeats.values())
 
 
-def _top(position: Position | None) -> Key:
-    return position.key if position else (2**63, "")
+def _top_ms(position: Position | None) -> int:
+    return position.received_ms if position else _HIGHEST
 
 
 def _goes_on(part: Part, cut: Key) -> bool:
     return part.has_more or any(key < cut for key in part.looked_at)
 
 
-def _advance(part: Part, cut: Key) -> Position | None:
-    """Where the mailbox goes on, once all that is not below ``cut`` was told."""
-    key = min(_top(part.position), max(cut, part.lowest))
-    if key == _top(part.position):
-        return part.position
-    before = part.position.passed if part.position and _second(part.position.key) == _second(key) else ()
-    passed = [one[1] for one in part.looked_at if one >= key and _second(one) == _second(key)]
-    return Position(key, tuple(dict.fromkeys([*before, *passed]))[-_MOST_PASSED:])
-
-
-def _second(key: Key) -> int:
-    return key[0] // 1000
+def _advance(part: Part, cut: Key, copies: Sequence[Copy]) -> Position | None:
+    """Where the mailbox goes on, once all that is not below ``cut`` was told, and these copies."""
+    bound = max(cut, part.lowest)
+    at_ms = min(bound[0], _top_ms(part.position))
+    done = [*part.position.passed] if part.position else []
+    done += [key for key in part.looked_at if key >= bound]
+    done += [copy.key for copy in copies if copy.owner == part.owner]
+    passed = [key for key in dict.fromkeys(done) if key[0] // 1000 <= at_ms // 1000]
+    if at_ms == _HIGHEST and not passed:
+        return None
+    return Position(at_ms, tuple(passed[-_MOST_PASSED:]))
 
 
 def _remember(
-    entries: Sequence[Entry], told_before: Mapping[str, Collection[str]], positions: Collection[str]
+    copies: Sequence[Copy], told_before: Mapping[str, Collection[str]], positions: Collection[str]
 ) -> dict[str, tuple[str, ...]]:
-    """What the next page must know: the latest entries of which a mailbox that goes on may have a copy yet."""
+    """What the next page must know: the latest mails of which a mailbox that goes on may have a copy yet."""
     told: dict[str, set[str]] = {identity: set(owners) for identity, owners in told_before.items()}
-    for entry in entries:
-        if entry.identity:
-            told.setdefault(entry.identity, set()).update(entry.owners)
+    for copy in copies:
+        if copy.identity:
+            told.setdefault(copy.identity, set()).add(copy.owner)
     open_ones = {identity: tuple(sorted(owners)) for identity, owners in told.items() if set(positions) - owners}
     return dict(list(open_ones.items())[-MOST_REMEMBERED:])
