@@ -50,13 +50,15 @@ export async function showInbox(session) {
 export async function showNotices(session) {
   const page = await session.api.mail("GET", "/notices?expand=summary");
   const read = () => session.show(async () => {
-    await session.api.mail("POST", "/notices/read", { ids: page.notices.map((notice) => notice.id) });
+    await session.api.mail("POST", "/notices/read", {
+      ids: page.notices.map((notice) => notice.mail_id).filter(Boolean),
+    });
     return showNotices(session);
   });
   return element("section", {}, element("h2", { textContent: "Notices" }),
     page.notices.length ? button("Mark all as read", read) : null,
     list(page.notices, (notice) => mailRow(session, { ...notice, ...notice.summary },
-      `/messages${path(notice.id)}`, notice.contact?.name), "No notices."));
+      `/messages${path(notice.mail_id)}`, notice.contacts[0]?.name), "No notices."));
 }
 
 export async function showContacts(session) {
