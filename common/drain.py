@@ -19,7 +19,7 @@ from common.errors import NotFound, RateLimited
 from common.gmail.client import MAX_MODIFY, Gmail
 from common.gmail.errors import HistoryLost
 from common.gmail.results import Fetched
-from common.history import Change, Modify, Verdict, judge
+from common.history import TAKEN_AWAY, Change, Modify, Verdict, judge
 from common.keys import keys, random_token
 from common.magnet import Magnet, running
 from common.model import Category, Connection, Feature, Notice, Parked, Sync
@@ -197,13 +197,15 @@ class _Drain:
         return self._existing_labels
 
     def _moved_since(self, piece: Piece, fetched: Fetched) -> frozenset[str]:
-        """The new mails that a hand has moved between their arrival and now."""
+        """The new mails that a hand has moved between their arrival and now; being taken back is an arrival."""
         moved: set[str] = set()
         for mail_id in fetched.messages:
             since = [
                 change
                 for change in piece.changes
-                if change.mail_id == mail_id and change.record_id > piece.candidates[mail_id]
+                if change.mail_id == mail_id
+                and change.record_id > piece.candidates[mail_id]
+                and change.labels.isdisjoint(TAKEN_AWAY)
             ]
             if since and judge(_unfiled(mail_id, self._whose.connection), since, self._ours).pinned:
                 moved.add(mail_id)

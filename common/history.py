@@ -13,7 +13,7 @@ from typing import Any, Final
 from common.model import IN_INBOX, LABELLED, Category, Notice
 
 INBOX: Final = "INBOX"
-_TAKEN_AWAY: Final = frozenset({"SPAM", "TRASH"})
+TAKEN_AWAY: Final = frozenset({"SPAM", "TRASH"})
 # What a record shows of these is no mail from a contact, or not one that is to be noticed now.
 _NEVER_NEW: Final = frozenset({"SENT", "DRAFT", "CHAT", "SPAM", "TRASH"})
 
@@ -68,16 +68,16 @@ def _makes_new(change: Change) -> bool:
         case Kind.ADDED:
             return change.labels.isdisjoint(_NEVER_NEW)
         case Kind.LABELS_ADDED:
-            return INBOX in change.labels and change.labels.isdisjoint(_TAKEN_AWAY)
+            return INBOX in change.labels and change.labels.isdisjoint(TAKEN_AWAY)
         case Kind.LABELS_REMOVED:
-            return not change.labels.isdisjoint(_TAKEN_AWAY)
+            return not change.labels.isdisjoint(TAKEN_AWAY)
         case _:
             return False
 
 
 def _takes_away(change: Change) -> bool:
     if change.kind is Kind.LABELS_ADDED:
-        return not change.labels.isdisjoint(_TAKEN_AWAY)
+        return not change.labels.isdisjoint(TAKEN_AWAY)
     return change.kind is Kind.DELETED
 
 
@@ -163,7 +163,7 @@ class _Judging:
                 return
             if self.filed not in (IN_INBOX, Category.NONE) or self.pinned:
                 self._hand(add=label)
-        elif label in _TAKEN_AWAY:
+        elif label in TAKEN_AWAY:
             self._hand()
 
     def _take_removed(self, label: str, record_id: int) -> None:
@@ -182,7 +182,7 @@ class _Judging:
                 self._hand(remove=label)
             elif self._moved_by_hand:
                 self._archived_in = record_id
-        elif label in _TAKEN_AWAY:
+        elif label in TAKEN_AWAY:
             self._hand()
 
     def _hand(self, *, add: str = "", remove: str = "") -> None:
