@@ -1,0 +1,162 @@
+"""Owns what ``label_sweep`` does for one user when it is sent a task, and what is left when it cannot be done now.
+
+The trouble of one mailbox becomes a task for later, or waits for the next dispatch; only trouble of our own reaches the
+caller. Knows no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, Literal
+
+import msgspec
+
+from common import clock, log, magnet_tasks, tokens
+from common.dispatch import leave_sweep
+from common.errors import Problem, RateLimited, ReauthRequired, Unavailable
+from common.filing import PIECE, filing_for, open_background
+from common.keys import keys
+from common.labels import apply_labels, delete_labels
+from common.model import Connection, Feature, Work
+from common.oauth import granted_features
+from common.store.client import Context, Lost, store
+from common.sweep import Outcome, sweep
+
+# After that a sweep's work waits for the next dispatch, which comes within ten minutes; nothing recalls the others.
+_MOST_ATTEMPTS: Final = {"sweep": 5, "start": 60, "stop": 60}
+_DELETE_PIECE: Final = 1000
+_SENDERS_PAGE: Final = 300
+_GO_ON_IN: Final = timedelta(seconds=5)
+
+Kind = Literal["sweep", "start", "stop"]
+
+
+class Errand(msgspec.Struct, kw_only=True):
+    """A task for one user. ``labels``: after they were turned off, our labels are removed from the mailbox too."""
+
+    user: str
+    kind: Kind = "sweep"
+    generation: str = ""
+    attempt: int = 0
+    labels: bool = False
+
+
+def apply_errand(errand: Errand) -> None:
+    """Does one task. An absent connection and an older generation are passed over.
+
+    Raises GoogleAPICallError where the store or the tasks fail.
+    """
+    match errand.kind:
+        case "sweep":
+            _guard(errand, partial(_sweep, errand))
+        case "start":
+            _guard(errand, partial(_start, errand))
+        case "stop":
+            _guard(errand, partial(_stop, errand))
+
+
+def _guard(errand: Errand, work: Callable[[], None]) -> None:
+    """Does the work; where this mailbox keeps it from being done, leaves it for later."""
+    try:
+        work()
+    except RateLimited as problem:
+        _leave(errand, problem.retry_at or clock.now() + magnet_tasks.pause(errand.attempt + 1))
+    except ReauthRequired as problem:
+        _end(errand, str(problem.members.get("reason", "")))
+    except Lost:
+        _leave(errand, clock.now() + _GO_ON_IN)
+    except Problem as problem:
+        log.event(
+            "errand-failed",
+            severity="WARNING" if problem.retryable else "ERROR",
+            kind=errand.kind,
+            code=problem.code,
+            attempt=errand.attempt,
+            user=keys().hash("log", errand.user),
+        )
+        if isinstance(problem, Unavailable) or errand.kind != "sweep":
+            _leave(errand, clock.now() + magnet_tasks.pause(errand.attempt + 1))
+
+
+def _leave(errand: Errand, at: datetime) -> None:
+    if errand.attempt >= _MOST_ATTEMPTS[errand.kind]:
+        log.event("errand-given-up", severity="WARNING", kind=errand.kind, attempt=errand.attempt)
+        return
+    due = magnet_tasks.plan_slot(at, clock.now())
+    leave_sweep(
+        errand.user,
+        errand.generation,
+        kind=errand.kind,
+        slot=f"again {due.isoformat()}",
+        at=due,
+        attempt=errand.attempt + 1,
+        labels=errand.labels,
+    )
+
+
+def _end(errand: Errand, reason: str) -> None:
+    """The grant is dead: all work for this connection ends."""
+    held = store().connections.load(errand.user)
+    if held is not None and held.value.generation == errand.generation:
+        tokens.mark_reauth(held.value, reason)
+        store().work.delete(errand.user)
+
+
+def _sweep(errand: Errand) -> None:
+    if sweep(errand.user, errand.generation) is Outcome.UNFINISHED:
+        _leave(errand, clock.now() + _GO_ON_IN)
+
+
+def _start(errand: Errand) -> None:
+    """Labels were turned on: makes them, then has all that is noticed looked at. Raises Lost."""
+    context = store().load_context(errand.user)
+    if filing_for(context, errand.generation) is None or context.connection is None:
+        return
+    connection = apply_labels(context.connection, open_background(context), verify=True)
+    _unsettle(connection.value)
+    work = Work(user_id=errand.user, due_at=clock.now(), generation=connection.value.generation)
+    store().work.save(work)
+
+
+def _unsettle(connection: Connection) -> None:
+    """Has the mail of all senders looked at again: what their deals did while labels were off, nobody has followed."""
+    after = ""
+    while True:
+        page = store().senders.all_of(connection.user_id, after=after, limit=_SENDERS_PAGE)
+        with store().batch() as batch:
+            for sender in page:
+                if sender.category:
+                    store().senders.patch(connection.user_id, sender.address, batch=batch, category="")
+        if len(page) < _SENDERS_PAGE:
+            return
+        after = page[-1].address
+
+
+def _stop(errand: Errand) -> None:
+    """Labels were turned off, and are off still: nothing is to be filed, nothing begun goes on. Raises Lost."""
+    context = store().load_context(errand.user)
+    connection = context.connection
+    if connection is None or connection.value.labels or connection.value.generation != errand.generation:
+        return
+    store().work.delete(errand.user)
+    _forget_intents(errand.user)
+    while store().sweeps.delete_all(errand.user, limit=_DELETE_PIECE) == _DELETE_PIECE:
+        pass
+    if errand.labels and connection.value.label_ids and _may_change(context):
+        delete_labels(connection, open_background(context))
+
+
+def _may_change(context: Context) -> bool:
+    return context.connection is not None and Feature.LABELS in granted_features(context.connection.value.scopes)
+
+
+def _forget_intents(user_id: str) -> None:
+    while True:
+        open_ones = store().notices.open_intents(user_id, limit=PIECE)
+        with store().batch() as batch:
+            for notice in open_ones:
+                store().notices.update(notice, batch, intent="")
+        if len(open_ones) < PIECE:
+            return

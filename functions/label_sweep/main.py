@@ -1,0 +1,48 @@
+"""label_sweep: sorts customers' mail into three Gmail labels, and finds out for whom there is something to sort.
+
+Private: Cloud Scheduler calls one route, Cloud Tasks the other, each as one service account. What they do stands in
+``common.dispatch`` and ``common.sweep_errands``.
+"""
+
+from __future__ import annotations
+
+import flask
+import functions_framework
+from werkzeug import Response
+
+from common import dispatch as dispatching
+from common import log, sweep_errands, web
+from common.errors import BadRequest, TooLarge
+from common.keys import decode_id
+
+app = web.App("label_sweep")
+SCHEDULER = web.service("scheduler_service_account", "label_sweep_url")
+TASKS = web.service("tasks_service_account", "label_sweep_url")
+
+
+@app.route("POST", "/", SCHEDULER, status=204)
+def dispatch(_call: web.Call) -> Response:
+    """Scheduler, every ten minutes: follows directory and month, and leaves a task for each user who has work due."""
+    dispatching.dispatch()
+    return web.no_content()
+
+
+@app.route("POST", "/users/{id}", TASKS, body=sweep_errands.Errand, status=204)
+def work_for_user(call: web.Call) -> Response:
+    """A task for one user: a sweep, or what follows when labels are turned on or off."""
+    try:
+        errand = call.body(sweep_errands.Errand)
+        is_named = decode_id(call.params["id"]) == errand.user
+    except (BadRequest, TooLarge, ValueError):
+        is_named = False
+    if not is_named:
+        log.event("task-poison", severity="WARNING")
+        return web.no_content()
+    sweep_errands.apply_errand(errand)
+    return web.no_content()
+
+
+@functions_framework.http
+def label_sweep(request: flask.Request) -> Response:
+    """The entry point."""
+    return app(request)
