@@ -26,7 +26,6 @@ _MOST_IMAGE_BYTES: Final = 5 * 1024 * 1024
 _AT_ONCE: Final = 4
 # A conversation is answered whole up to here; of what is more, the reader opens one mail at a time.
 _MOST_THREAD_CHARS: Final = 4_000_000
-_MOST_THREAD_BODIES: Final = 100
 # Gmail's JSON holds base64, which is read, decoded and copied before it goes out.
 COPIES: Final = 4
 _NO_BODY: Final = SanitisedHtml("", 0)
@@ -71,10 +70,10 @@ def open_thread(gmail: Gmail, thread_id: str, look: Look) -> ThreadAnswer:
     """
     left_chars = _MOST_THREAD_CHARS
     opened: list[MessageAnswer] = []
-    for count, resource in enumerate(reversed(gmail.fetch_thread(thread_id))):
+    for resource in reversed(gmail.fetch_thread(thread_id)):
         view = read_message(resource)
         size_chars = len(view.text or "") + len(view.unverified_html or "")
-        if size_chars > left_chars or count >= _MOST_THREAD_BODIES or missing_bodies(resource):
+        if size_chars > left_chars or missing_bodies(resource):
             answer = _answer(view, look, _NO_BODY)
             answer.text, answer.body_left_out = None, True
         else:
