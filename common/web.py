@@ -84,12 +84,7 @@ class Call:
 
     def body(self, kind: type[T]) -> T:
         """The JSON body as ``kind``, a msgspec Struct. Raises BadRequest that names the place, never the value."""
-        try:
-            return msgspec.json.decode(self.raw_body or b"{}", type=kind)
-        except msgspec.ValidationError as error:
-            raise BadRequest("invalid-body", _describe(str(error))) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadRequest("invalid-json", "the body is not JSON in UTF-8") from error
+        return parse_json(self.raw_body or b"{}", kind)
 
     def query(self, kind: type[T]) -> T:
         """The query as ``kind``, a msgspec Struct. Raises BadRequest that names the place, never the value."""
@@ -97,6 +92,16 @@ class Call:
             return msgspec.convert(self.request.args.to_dict(), type=kind, strict=False)
         except msgspec.ValidationError as error:
             raise BadRequest("invalid-query", _describe(str(error))) from error
+
+
+def parse_json(unverified_body: bytes, kind: type[T]) -> T:
+    """The JSON as ``kind``, a msgspec Struct. Raises BadRequest that names the place, never the value."""
+    try:
+        return msgspec.json.decode(unverified_body, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest("invalid-body", _describe(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest("invalid-json", "the body is not JSON in UTF-8") from error
 
 
 def read_body(request: Request, limit_bytes: int) -> bytes:

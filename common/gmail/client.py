@@ -316,14 +316,14 @@ class Gmail:
 
     # ---- Sending
 
-    def send(self, raw: bytes | IO[bytes], *, thread_id: str = "") -> str:
-        """Sends a mail (RFC 5322) once, and returns its id. A stream must be seekable.
+    def send(self, raw: bytes | IO[bytes], *, thread_id: str = "") -> MessageRef:
+        """Sends a mail (RFC 5322) once, and returns its ids. A stream must be seekable.
 
         Raises SendAmbiguous where it may or may not have gone out; Problem where it has not.
         """
         body = {"threadId": thread_id} if thread_id else None
         request = _messages().send(userId="me", body=body, media_body=_media(raw, thread_id))
-        return _sent_id(self._session.send("users.messages.send", request))
+        return _parse_sent(self._session.send("users.messages.send", request))
 
     def list_drafts(self, *, page_token: str = "", limit: int = 20, q: str = "") -> DraftPage:
         request = _users().drafts().list(userId="me", pageToken=page_token or None, maxResults=limit, q=q or None)
@@ -335,6 +335,10 @@ class Gmail:
         request = _users().drafts().get(userId="me", id=draft_id, format=format, fields=fields or None)
         message: Message = self._session.read("users.drafts.get", request)["message"]
         return message
+
+    def fetch_draft_raw(self, draft_id: str) -> bytes:
+        """The draft's source (RFC 5322), with its Bcc. Raises NotFound."""
+        return _decode(self.fetch_draft(draft_id, format="raw", fields="message/raw")["raw"])
 
     def create_draft(self, raw: bytes | IO[bytes], *, thread_id: str = "") -> DraftRef:
         request = _users().drafts().create(userId="me", body=_draft_body(thread_id), media_body=_media(raw, thread_id))
@@ -349,10 +353,10 @@ class Gmail:
         )
         return _parse_draft(self._session.write("users.drafts.update", request))
 
-    def send_draft(self, draft_id: str) -> str:
-        """Sends a draft once, as ``send`` does, and returns the mail's id. Raises NotFound where it is gone."""
+    def send_draft(self, draft_id: str) -> MessageRef:
+        """Sends a draft once, as ``send`` does, and returns the mail's ids. Raises NotFound where it is gone."""
         request = _users().drafts().send(userId="me", body={"id": draft_id})
-        return _sent_id(self._session.send("users.drafts.send", request))
+        return _parse_sent(self._session.send("users.drafts.send", request))
 
     def delete_draft(self, draft_id: str) -> None:
         """Raises NotFound."""
@@ -384,11 +388,11 @@ def _draft_body(thread_id: str) -> dict[str, Any] | None:
     return {"message": {"threadId": thread_id}} if thread_id else None
 
 
-def _sent_id(answer: Any) -> str:
+def _parse_sent(answer: Any) -> MessageRef:
     message_id = answer.get("id") if isinstance(answer, dict) else None
     if not isinstance(message_id, str) or not message_id:
         raise SendAmbiguous
-    return message_id
+    return MessageRef(message_id, str(answer.get("threadId", "")))
 
 
 def _decode(data: str) -> bytes:

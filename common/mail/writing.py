@@ -74,13 +74,13 @@ class Outgoing:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-def compose(draft: Outgoing, *, now: datetime) -> bytes:
+def compose(draft: Outgoing, *, now: datetime, unaddressed: bool = False) -> bytes:
     """The mail as RFC 5322 bytes, with ``now`` as its Date. Gmail itself sets the Message-ID.
 
-    Raises MailInputError for line breaks in headers, what is no address, no or more than 500 recipients, more than
-    25 MB, and text that is no Unicode.
+    ``unaddressed`` lets it have no recipients yet, as a draft may. Raises MailInputError for line breaks in headers,
+    what is no address, no or more than 500 recipients, more than 25 MB, and text that is no Unicode.
     """
-    _verify_recipients(draft)
+    _verify_recipients(draft, unaddressed=unaddressed)
     _verify_size(draft)
     lines = [
         _address_header("From", [draft.from_]),
@@ -102,9 +102,9 @@ def _recipient_fields(draft: Outgoing) -> list[tuple[str, Sequence[Address]]]:
     return [("To", draft.to), ("Cc", draft.cc), ("Bcc", draft.bcc), ("Reply-To", draft.reply_to)]
 
 
-def _verify_recipients(draft: Outgoing) -> None:
+def _verify_recipients(draft: Outgoing, *, unaddressed: bool) -> None:
     recipients = {normalise(address.address) for address in (*draft.to, *draft.cc, *draft.bcc)}
-    if not recipients:
+    if not recipients and not unaddressed:
         raise MailInputError("no-recipients", "to")
     if len(recipients) > MAX_RECIPIENTS or len(draft.reply_to) > MAX_RECIPIENTS:
         raise MailInputError("too-many-recipients", "to")

@@ -269,7 +269,7 @@ def test_drafts_live_and_are_sent(google: Google, gmail: Gmail) -> None:
     changed = gmail.update_draft(made.draft_id, mail("Endfassung", sender=ANNA, to=MIA))
     listed = gmail.list_drafts().drafts
     subject = subject_of(gmail.fetch_draft(made.draft_id))
-    sent = gmail.send_draft(made.draft_id)
+    sent = gmail.send_draft(made.draft_id).message_id
 
     assert [DraftRef(made.draft_id, changed.message_id, changed.thread_id)] == listed
     assert "Endfassung" == subject

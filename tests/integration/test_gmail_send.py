@@ -56,7 +56,7 @@ def body_of(gmail: Gmail, message_id: str) -> bytes:
 def test_mail_goes_out_as_it_is(gmail: Gmail) -> None:
     """The id is that of the copy under SENT, and its body has every byte, also those that are no ASCII."""
     body = "Grüße aus Köln, 25 €\r\n.\r\nFrom here on".encode()
-    message_id = gmail.send(mail(body))
+    message_id = gmail.send(mail(body)).message_id
 
     assert [message_id] == sent(gmail)
     assert body + b"\r\n" == body_of(gmail, message_id)
@@ -67,9 +67,9 @@ def test_mail_goes_out_as_it_is(gmail: Gmail) -> None:
 )
 def test_reply_stays_in_its_thread(gmail: Gmail, text: str) -> None:
     """A mail sent into a thread is found there, with its bytes unchanged, whatever they are."""
-    first = gmail.send(mail())
+    first = gmail.send(mail()).message_id
     thread_id = gmail.fetch_message(first, format="minimal")["threadId"]
-    reply = gmail.send(mail(text.encode(), "Re: Angebot", answer_to(gmail, first)), thread_id=thread_id)
+    reply = gmail.send(mail(text.encode(), "Re: Angebot", answer_to(gmail, first)), thread_id=thread_id).message_id
 
     assert {first, reply} == {message["id"] for message in gmail.fetch_thread(thread_id, format="minimal")}
     assert text.encode() + b"\r\n" == body_of(gmail, reply)
@@ -78,11 +78,11 @@ def test_reply_stays_in_its_thread(gmail: Gmail, text: str) -> None:
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_big_mail_is_streamed(gmail: Gmail, in_thread: bool) -> None:
     """A mail of six megabytes is uploaded from its stream, whole, and costs one send."""
-    first = gmail.send(mail())
+    first = gmail.send(mail()).message_id
     thread_id = gmail.fetch_message(first, format="minimal")["threadId"] if in_thread else ""
     body = os.urandom(SIX_MEGABYTES // 2).hex().encode()
     before = gmail.units
-    message_id = gmail.send(io.BytesIO(mail(body, "Re: Angebot")), thread_id=thread_id)
+    message_id = gmail.send(io.BytesIO(mail(body, "Re: Angebot")), thread_id=thread_id).message_id
 
     assert 100 == gmail.units - before
     assert body + b"\r\n" == body_of(gmail, message_id)
@@ -151,7 +151,7 @@ def test_refused_token_is_renewed_before_sending(google: Google, gmail: Gmail) -
     """A token that Gmail takes no more stops the mail before anybody looks at it: it goes out with a new one, once."""
     google.inject("gmail", METHOD, status=401, reason="authError")
 
-    assert [gmail.send(mail())] == sent(gmail)
+    assert [gmail.send(mail()).message_id] == sent(gmail)
 
 
 def test_scope_is_needed(google: Google) -> None:
