@@ -20,7 +20,7 @@ _OPERATORS: Final = frozenset(
     {"subject", "from", "to", "cc", "filename", "has", "after", "before", "older", "newer", "older_than", "newer_than",
      "larger", "smaller"}
 )  # fmt: skip
-_TERM: Final = re.compile(r'(?:(?P<operator>[A-Za-z_]+):)?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
+_TERM: Final = re.compile(r'(?:(?P<operator>[A-Za-z_][A-Za-z0-9_]*):)?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
 _PLAIN: Final = re.compile(r"\w[\w.@+']*")
 _PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+'=-]*@[A-Za-z0-9.-]+")
 _SIGNS: Final = re.compile(r"[\"{}()\x00-\x1f\x7f]")
