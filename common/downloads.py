@@ -20,10 +20,11 @@ from common.mail.headers import decode, first_value
 from common.mail.reading import find_part, header_pairs
 from common.mail.source import extract_part
 from common.memory import Reservation, byte_budget
-from common.opening import COPIES
+from common.opening import COPIES, named_thing
 
 _PART_ID: Final = re.compile(r"root|\d{1,4}(?:\.\d{1,4}){0,60}")
 _SUBJECT_CHARS: Final = 80
+_SOURCE_FIELDS: Final = "sizeEstimate,payload/headers"
 # Above it an answer goes out in pieces: Cloud Run ends whole ones at 32 MiB.
 _STREAMED_ABOVE_BYTES: Final = 1024 * 1024
 _PIECE_BYTES: Final = 256 * 1024
@@ -47,9 +48,8 @@ class Download:
 def fetch_source(gmail: Gmail, message_id: str) -> Download:
     """The mail's source (RFC 5322), named by its subject. Raises NotFound; Unavailable where the instance is full."""
     # How big it is has to be known before it is in memory.
-    about = gmail.fetch_message(
-        message_id, format="metadata", fields="sizeEstimate,payload/headers", headers=["Subject"]
-    )
+    with named_thing():
+        about = gmail.fetch_message(message_id, format="metadata", fields=_SOURCE_FIELDS, headers=["Subject"])
     subject = decode(first_value(header_pairs(about), "Subject"))[:_SUBJECT_CHARS].strip()
     return _reserved(
         _source_size_bytes(about), lambda: gmail.fetch_raw(message_id), f"{subject or 'message'}.eml", "message/rfc822"

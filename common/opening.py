@@ -5,12 +5,13 @@ Works on an open mailbox, whosever it is: who may see the mail is decided before
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from common.errors import Problem
+from common.errors import BadRequest, NotFound, Problem
 from common.gmail.client import Gmail
 from common.gmail.results import Message
 from common.mail.html import SanitisedHtml, image_data_url
@@ -41,9 +42,19 @@ class Look:
     hidden_label_id: str = ""
 
 
+@contextmanager
+def named_thing() -> Iterator[None]:
+    """For one that is asked for by its id: what Gmail does not take for an id names nothing. Raises NotFound."""
+    try:
+        yield
+    except BadRequest:
+        raise NotFound from None
+
+
 def fetch_full(gmail: Gmail, message_id: str) -> Message:
     """The whole mail as Gmail has it, without its attachments' content. Raises NotFound."""
-    return gmail.fetch_message(message_id, fields=FULL_FIELDS)
+    with named_thing():
+        return gmail.fetch_message(message_id, fields=FULL_FIELDS)
 
 
 def open_message(gmail: Gmail, resource: Message, look: Look) -> MessageAnswer:
@@ -68,9 +79,11 @@ def open_thread(gmail: Gmail, thread_id: str, look: Look) -> ThreadAnswer:
 
     The newest mails come with their bodies, as far as there is room; their inline images are named by their parts.
     """
+    with named_thing():
+        resources = gmail.fetch_thread(thread_id)
     left_chars = _MOST_THREAD_CHARS
     opened: list[MessageAnswer] = []
-    for resource in reversed(gmail.fetch_thread(thread_id)):
+    for resource in reversed(resources):
         view = read_message(resource)
         size_chars = len(view.text or "") + len(view.unverified_html or "")
         if size_chars > left_chars or missing_bodies(resource):

@@ -11,6 +11,13 @@ from common.mail.html import FRAME_CSP, FRAME_CSP_REMOTE, FRAME_SANDBOX, FRAME_S
 from common.mail.view import AttachmentKind, MessageView, Summary, as_json, summary_as_json
 
 
+class LookQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``remote``: load remote images. ``images``: inline ones stand in the body; else ``cid:`` names their parts."""
+
+    remote: bool = False
+    images: bool = True
+
+
 class Person(Struct, kw_only=True):
     """A name and an address as a mail's header has them; either may be empty."""
 

@@ -28,6 +28,8 @@ def load_apps() -> list[App]:
         if spec is None or spec.loader is None:
             raise ImportError(path.parent.name)
         module = importlib.util.module_from_spec(spec)
+        # As functions-framework does: a function's own files lie beside its main.py.
+        sys.path.append(str(path.parent))
         # msgspec resolves annotations by their module's name.
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)

@@ -6,12 +6,10 @@ Public: the CRM's front end and back end call it with a user's token; Cloud Task
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import flask
 import functions_framework
-import msgspec
+import routes_contacts
+import routes_sending
 from werkzeug import Response
 
 from common import (
@@ -26,17 +24,10 @@ from common import (
     web,
 )
 from common.cache import answers
-from common.reading_api import MessageAnswer, ThreadAnswer
+from common.reading_api import LookQuery, MessageAnswer, ThreadAnswer
 from common.session import Access, open_member, open_session
 
 app = web.App("mail_proxy")
-
-
-class LookQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``remote``: load remote images. ``images``: inline ones stand in the body; else ``cid:`` names their parts."""
-
-    remote: bool = False
-    images: bool = True
 
 
 @app.route("POST", "/messages/search", web.USER, body=mailbox_view.SearchBody, answer=mailbox_view.MessagePageAnswer)
@@ -136,9 +127,8 @@ def load_directory(call: web.Call) -> Response:
     return web.json_response(outcome.answer)
 
 
-for _name in ("routes_contacts", "routes_sending"):
-    if find_spec(_name):
-        import_module(_name).register(app)
+routes_contacts.register(app)
+routes_sending.register(app)
 openapi.serve(app)
 
 

@@ -15,19 +15,13 @@ from common.directory import directory
 from common.errors import NotFound
 from common.membership import verify_allowed
 from common.model import Feature
+from common.reading_api import LookQuery
 from common.session import Member, open_member
 from common.sharing import may_see
 from common.timeline import Loaded, load_timeline
 
 # A deal with more contacts shows the mails of the first ones: each address makes Gmail's search longer.
 _MOST_CONTACTS = 20
-
-
-class LookQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``remote``: load remote images. ``images``: inline ones stand in the body; else ``cid:`` names their parts."""
-
-    remote: bool = False
-    images: bool = True
 
 
 def register(app: web.App) -> None:

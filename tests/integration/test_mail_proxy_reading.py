@@ -276,6 +276,9 @@ def test_bcc_is_shown_to_the_sender_alone(anna: Stack) -> None:
     [
         "/messages/18c0ffee18c0ffee",
         "/messages/not%20an%20id",
+        "/messages/zzz",
+        "/messages/zzz/raw",
+        "/threads/zzz",
         "/messages/18c0ffee18c0ffee/raw",
         "/messages/18c0ffee18c0ffee/attachments/0",
         "/threads/18c0ffee18c0ffee",
