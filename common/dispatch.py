@@ -129,7 +129,7 @@ class _Run:
             changes = directory().changed_contacts(cursor - OVERLAP if cursor else None, page=page)
             addresses = {entry.address for contact in changes.records for entry in contact.addresses}
             self._follow({contact.contact_id for contact in changes.records}, addresses)
-            self._search([contact for contact in changes.records if not contact.deleted])
+            self._search(contact for contact in changes.records if _is_news(contact, cursor))
             self._save(contacts_cursor=_cursor_after(changes, self._state.value.contacts_cursor))
             if not changes.next_page:
                 return
@@ -194,7 +194,7 @@ class _Run:
             count += _save_marks(person, changed)
         return count
 
-    def _search(self, contacts: list[Contact]) -> None:
+    def _search(self, contacts: Iterable[Contact]) -> None:
         """Leaves a search for mail from contacts with an address that is new to a user whom they name."""
         named: dict[str, list[Contact]] = {}
         for contact in contacts:
@@ -285,6 +285,11 @@ def _leave_searches(connection: Connection, contacts: list[Contact]) -> None:
         changed_at = contact.updated_at.isoformat() if contact.updated_at else ""
         run = keys().hash("search", contact.contact_id, changed_at)
         magnet_tasks.leave_step("search_contact", connection, clock.now(), run=run, step=0, contact=contact.contact_id)
+
+
+def _is_news(contact: Contact, cursor: datetime | None) -> bool:
+    # What the overlap brings again has been searched for.
+    return not contact.deleted and (cursor is None or contact.updated_at is None or contact.updated_at > cursor)
 
 
 def _cursor_after(changes: Changes[Contact] | Changes[Deal], cursor: datetime | None) -> datetime | None:
