@@ -1,8 +1,9 @@
 """Owns the claim of a consent by the same signed-in user: the code is exchanged here, and the connection made.
 
 In this order, so that a death between any two steps leaves nothing that housekeeping does not find: the consent is
-consumed by one preconditioned write; the code is exchanged; the secret is made under a name that follows from the
-user and the generation; one commit makes the connection; what it replaces is taken down.
+consumed by one preconditioned write; the code is exchanged; what was granted is noted as owed to Google
+(``common.revocation``); the secret is made under a name that follows from the user and the generation; one commit makes
+the connection and strikes out what was owed; what it replaces is taken down.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from common.model import (
     Feature,
     PendingConnection,
     Policy,
+    Revocation,
     User,
     Work,
 )
-from common.oauth import Grant, Identity
+from common.oauth import AccessToken, Grant, Identity
 from common.settings import Start, enqueue_start
 from common.store.client import Batch, Context, Lost, Versioned, store
 
@@ -49,12 +51,13 @@ class ClaimBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Claim:
-    """Everything that decides on one claim, and what Google granted."""
+    """Everything that decides on one claim, what Google granted, and the generation that it is to become."""
 
-    pending: PendingConnection
+    pending: Versioned[PendingConnection]
     context: Context
     user: User
     grant: Grant
+    generation: str
 
     @property
     def former(self) -> Connection | None:
@@ -76,15 +79,8 @@ def apply_claim(caller: Caller, body: ClaimBody, *, locale: str) -> Connection:
     if held.value.generation != (context.connection.value.generation if context.connection else ""):
         store().pending.delete(held.value.state_hash)
         raise _changed_meanwhile()
-    grant = _exchange(held, body.ticket)
-    claim = Claim(held.value, context, user, grant)
-    try:
-        verify_grant(grant, user, context.policy.value)
-    except Problem:
-        _give_back(grant)
-        store().pending.delete(held.value.state_hash)
-        raise
-    return _apply(claim, locale)
+    consumed, grant = _exchange(held, body.ticket)
+    return _apply(Claim(consumed, context, user, grant, random_token(_GENERATION_BYTES)), locale)
 
 
 def _load_pending(caller: Caller, unverified_ticket: str) -> Versioned[PendingConnection]:
@@ -107,37 +103,43 @@ def _refuse_claimer(caller: Caller, held: Versioned[PendingConnection]) -> None:
     raise Forbidden("ticket-of-another-user", "this sign-in was begun by somebody else; it is void now")
 
 
-def _exchange(held: Versioned[PendingConnection], ticket: str) -> Grant:
+def _exchange(held: Versioned[PendingConnection], ticket: str) -> tuple[Versioned[PendingConnection], Grant]:
     """Consumes the consent, then exchanges its code. Raises a Problem."""
     try:
         code, verifier = keys().unseal(SEALED_CODE, held.value.sealed, under=ticket)
-        store().pending.update(held, consumed=True)
+        consumed = store().pending.update(held, consumed=True)
     except (Lost, Unsealable) as error:
         raise _invalid_ticket() from error
     refusal: Problem
     try:
-        return oauth.exchange_code(code, verifier)
+        return consumed, oauth.exchange_code(code, verifier)
     except Unavailable as error:
         # The same ticket may try again. If Google had taken the code after all, it refuses the second use, and ends
         # what the first one minted (RFC 6749, 4.1.2).
-        store().pending.patch(held.value.state_hash, consumed=False)
-        refusal = error
-    except oauth.InvalidGrant:
-        refusal = BadRequest("code-refused", "Google does not take this sign-in any more: start again")
+        with contextlib.suppress(Lost):
+            store().pending.update(consumed, consumed=False)
+        raise error from None
+    except oauth.InvalidGrant as error:
+        refusal = _plan_refusal(error)
     except oauth.OAuthRefused as error:
         refusal = error
-    if not isinstance(refusal, Unavailable):
-        store().pending.delete(held.value.state_hash)
+    store().pending.delete(held.value.state_hash)
     raise refusal
 
 
-def verify_grant(grant: Grant, user: User, policy: Policy) -> None:
+def _plan_refusal(error: oauth.InvalidGrant) -> Problem:
+    if error.reason == "policy":
+        return Forbidden("google-policy", "the administrators of this Google account do not allow it")
+    return BadRequest("code-refused", "Google does not take this sign-in any more: start again")
+
+
+def verify_grant(identity: Identity, scopes: frozenset[str], user: User, policy: Policy) -> None:
     """Raises Forbidden unless the grant lets mail be read, from a verified address that the policy takes."""
-    if not grant.identity.email_verified:
+    if not identity.email_verified:
         raise Forbidden("email-not-verified", "Google has not verified this address")
-    if not is_mailbox_allowed(grant.identity, user, policy):
+    if not is_mailbox_allowed(identity, user, policy):
         raise Forbidden("mailbox-not-allowed", "the administrators' policy does not take this mailbox")
-    if not grant.scopes & {oauth.READONLY, oauth.MODIFY}:
+    if not scopes & {oauth.READONLY, oauth.MODIFY}:
         raise Forbidden("scopes-missing", "without leave to read mail there is nothing to connect")
 
 
@@ -151,15 +153,15 @@ def is_mailbox_allowed(identity: Identity, user: User, policy: Policy) -> bool:
     return domain(address) in policy.mailbox_domains
 
 
-def plan_connection(claim: Claim, generation: str, locale: str) -> Connection:
+def plan_connection(claim: Claim, identity: Identity, locale: str) -> Connection:
     """The new connection: the former one's settings if it is the same mailbox, else everything afresh."""
-    key = mailbox_key(claim.grant.identity.sub)
+    key = mailbox_key(identity.sub)
     fresh = Connection(
         user_id=claim.user.user_id,
-        address=normalise(claim.grant.identity.email),
+        address=normalise(identity.email),
         mailbox_key=key,
-        generation=generation,
-        secret=secrets.secret_name(claim.user.user_id, generation),
+        generation=claim.generation,
+        secret=secrets.secret_name(claim.user.user_id, claim.generation),
         scopes=claim.grant.scopes,
         connected_at=clock.now(),
         locale=locale,
@@ -179,27 +181,78 @@ def plan_connection(claim: Claim, generation: str, locale: str) -> Connection:
 
 
 def _apply(claim: Claim, locale: str) -> Connection:
-    connection = plan_connection(claim, random_token(_GENERATION_BYTES), locale)
-    if claim.former is None:
-        # What an earlier connection may have left must not come back to life with this one.
-        revocation.delete_held_data(connection.user_id)
+    key = mailbox_key(oauth.parse_sub(claim.grant.unverified_id_token))
+    owed = revocation.plan_claim(claim.user.user_id, key, claim.generation, clock.now())
     try:
-        secrets.create(connection.secret)
-        secrets.add_version(connection.secret, claim.grant.refresh_token)
-    except google_errors.GoogleAPICallError:
-        _give_back(claim.grant)
+        held = store().revocations.create(owed)
+        connection, token = _prepare(claim, owed, locale)
+    except (Problem, secrets.SecretNotFound, google_errors.GoogleAPIError):
+        _undo(claim, owed)
         raise
     try:
-        _commit(claim, connection)
+        _commit(claim, connection, held)
     except Lost as error:
-        secrets.destroy(connection.secret)
-        _give_back(claim.grant)
+        _undo(claim, owed)
         raise _changed_meanwhile() from error
+    except google_errors.GoogleAPIError:
+        # Perhaps it was written all the same. If not, what is owed stays noted, and housekeeping comes by.
+        if not _is_made(connection):
+            raise
+    tokens.forget(connection.user_id)
+    if token is not None:
+        tokens.keep(connection, token)
     _apply_aftermath(claim, connection)
     return connection
 
 
-def _commit(claim: Claim, connection: Connection) -> None:
+def _prepare(claim: Claim, owed: Revocation, locale: str) -> tuple[Connection, AccessToken | None]:
+    """All but the commit: the secret, whose mailbox it is, and whether the grant still lives. Raises a Problem."""
+    secrets.create(owed.secret)
+    secrets.add_version(owed.secret, claim.grant.refresh_token)
+    identity = oauth.verify_identity(claim.grant.unverified_id_token)
+    verify_grant(identity, claim.grant.scopes, claim.user, claim.context.policy.value)
+    _verify_not_revoking(owed.mailbox_key)
+    token = _fetch_token(claim.grant.refresh_token)
+    if claim.former is None:
+        # What an earlier connection may have left must not come back to life with this one.
+        revocation.delete_held_data(claim.user.user_id)
+    return plan_connection(claim, identity, locale), token
+
+
+def _verify_not_revoking(key: str) -> None:
+    # Read after the claim was noted: a revocation that begins later finds it (revocation._apply_at_oauth).
+    mailbox = store().mailboxes.load(key)
+    until = mailbox.value.revoking_until if mailbox else None
+    if until is not None and until > clock.now():
+        raise _ended_meanwhile()
+
+
+def _fetch_token(refresh_token: str) -> AccessToken | None:
+    """The first access token; None if Google cannot say now. Raises Conflict where a revocation was faster."""
+    try:
+        return oauth.refresh(refresh_token)
+    except oauth.InvalidGrant as error:
+        raise _ended_meanwhile() from error
+    except Problem as problem:
+        log.failure("claim-token", problem)
+        return None
+
+
+def _undo(claim: Claim, owed: Revocation) -> None:
+    revocation.give_back(owed, claim.grant.refresh_token)
+    try:
+        store().pending.delete(claim.pending.value.state_hash)
+    except google_errors.GoogleAPIError as error:
+        # It is consumed, and its time is over soon.
+        log.failure("claim-undo", error)
+
+
+def _is_made(connection: Connection) -> bool:
+    held = store().connections.load(connection.user_id)
+    return held is not None and held.value.generation == connection.generation
+
+
+def _commit(claim: Claim, connection: Connection, owed: Versioned[Revocation]) -> None:
     policy, former = claim.context.policy.value, claim.former
     action = audit.CONNECTED if former is None else audit.RECONNECTED
     record = audit.new_record(policy, actor=connection.user_id, action=action, subject=connection.user_id)
@@ -213,7 +266,9 @@ def _commit(claim: Claim, connection: Connection) -> None:
             revocation.take_down(claim.context, batch)
         elif former is not None:
             _carry_over(claim.context, connection, batch)
-        store().pending.delete(claim.pending.state_hash, batch=batch)
+        # Both with their versions: whoever has voided the consent meanwhile, or taken back the grant, wins.
+        store().pending.delete(claim.pending.value.state_hash, version=claim.pending.version, batch=batch)
+        store().revocations.delete(owed.value.revocation_id, version=owed.version, batch=batch)
         store().audit.add(record, batch=batch)
 
 
@@ -232,7 +287,6 @@ def _carry_over(context: Context, connection: Connection, batch: Batch) -> None:
 
 def _apply_aftermath(claim: Claim, connection: Connection) -> None:
     """What follows from the commit. Each step is found again by housekeeping or the daily renewal if it is lost."""
-    tokens.forget(connection.user_id)
     former = claim.former
     if former is not None and former.mailbox_key != connection.mailbox_key:
         revocation.enqueue(revocation.revocation_id(former), former.user_id, attempt=0)
@@ -249,7 +303,7 @@ def _apply_aftermath(claim: Claim, connection: Connection) -> None:
 def _attempt(step: Callable[[], None]) -> None:
     try:
         step()
-    except (Problem, google_errors.GoogleAPICallError) as error:
+    except (Problem, google_errors.GoogleAPIError) as error:
         log.failure("claim-aftermath", error)
 
 
@@ -274,19 +328,12 @@ def note_aliases(connection: Connection) -> None:
         store().connections.update(held, aliases=tuple(sorted(aliases)))
 
 
-def _give_back(grant: Grant) -> None:
-    """Revokes a grant of no use here, unless the mailbox is connected by somebody: revoking would hit all of them."""
-    mailbox = store().mailboxes.load(mailbox_key(grant.identity.sub))
-    if mailbox is not None and mailbox.value.user_ids:
-        return
-    try:
-        oauth.revoke(grant.refresh_token)
-    except Problem as problem:
-        log.failure("give-back", problem)
-
-
 def _invalid_ticket() -> BadRequest:
     return BadRequest("invalid-ticket", "this ticket is unknown, over or used: start again")
+
+
+def _ended_meanwhile() -> Conflict:
+    return Conflict("grant-ended-meanwhile", "another user of this mailbox was leaving: start again")
 
 
 def _changed_meanwhile() -> Conflict:

@@ -199,12 +199,16 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class Mailbox:
-    """A Gmail account, whoever connected it. ``retry_after`` is Google's own hint, shared by all instances."""
+    """A Gmail account, whoever connected it. ``retry_after`` is Google's own hint, shared by all instances.
+
+    Until ``revoking_until`` a revocation may be on its way to Google, which ends a grant made meanwhile too.
+    """
 
     mailbox_key: str
     user_ids: tuple[str, ...] = ()
     labels_owner: str = ""
     retry_after: datetime | None = None
+    revoking_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +262,7 @@ class Revocation:
     """What Google has still to revoke. It owns the secret until then, at the latest until ``until``.
 
     ``label_ids`` are those of our labels that the user wants removed from the mailbox, ``scopes`` those granted.
+    Until ``claim_until`` a claim may still make a connection of the grant; the commit that does so deletes the record.
     """
 
     revocation_id: str
@@ -270,6 +275,7 @@ class Revocation:
     generation: str = ""
     scopes: frozenset[str] = frozenset()
     label_ids: tuple[str, ...] = ()
+    claim_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

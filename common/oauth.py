@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import jwt
 import requests
 
 from common import auth, clock
@@ -46,11 +47,17 @@ _LONG_NAMES: Final[Mapping[str, str]] = {
     "https://www.googleapis.com/auth/userinfo.email": "email",
     "https://www.googleapis.com/auth/userinfo.profile": "profile",
 }
+# The account's administrators, or its Advanced Protection, allow the client no more (Google Identity, "Refresh token
+# expiration" and "Authorization errors"); a restricted account is denied.
+_POLICY_ERRORS: Final = frozenset({"admin_policy_enforced", "policy_enforced", "access_denied"})
 _ERROR_CODE: Final = re.compile(r"[a-z][a-z_]{0,63}")
 
 
 class InvalidGrant(Exception):
-    """Google takes this code or refresh token no more. ``reason``: ``revoked``, or ``session`` (reauth by policy)."""
+    """Google takes this code or refresh token no more.
+
+    ``reason``: ``revoked``, ``session`` (the user must sign in again), or ``policy`` (the account's administrators).
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -93,12 +100,15 @@ class AccessToken:
 
 @dataclass(frozen=True)
 class Grant:
-    """What an exchanged code gave; ``scopes`` are those that the user left ticked."""
+    """What an exchanged code gave; ``scopes`` are those that the user left ticked.
+
+    Whose it is says ``unverified_id_token``, once ``verify_identity`` has read it.
+    """
 
     refresh_token: str = field(repr=False)
     access_token: AccessToken = field(repr=False)
     scopes: frozenset[str]
-    identity: Identity = field(repr=False)
+    unverified_id_token: str = field(repr=False)
 
 
 def scopes_for(features: Iterable[Feature]) -> frozenset[str]:
@@ -161,8 +171,36 @@ def exchange_code(code: str, verifier: str) -> Grant:
         refresh_token=refresh_token,
         access_token=_parse_access_token(answer),
         scopes=parse_scopes(str(answer.get("scope", ""))),
-        identity=_verify_identity(str(answer.get("id_token", ""))),
+        unverified_id_token=str(answer.get("id_token", "")),
     )
+
+
+def verify_identity(unverified_id_token: str) -> Identity:
+    """Who has consented. Raises OAuthRefused where Google has not signed it for us, Unavailable without its keys."""
+    settings = config()
+    try:
+        claims = auth.verify_signed(
+            unverified_id_token, auth.google_keys(), issuer=settings.google_issuer, audience=settings.oauth_client_id
+        )
+    except Unauthenticated:
+        claims = {}
+    sub, email = claims.get("sub"), claims.get("email")
+    if not isinstance(sub, str) or not sub or not isinstance(email, str) or not email:
+        raise OAuthRefused("id_token")
+    return Identity(sub, email, claims.get("email_verified") is True)
+
+
+def parse_sub(unverified_id_token: str) -> str:
+    """The account that the token names, empty where it names none. Good only for giving a grant back.
+
+    It comes from Google's token endpoint over TLS, which vouches for it (OpenID Connect Core 3.1.3.7, 6).
+    """
+    try:
+        claims = jwt.decode(unverified_id_token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        return ""
+    sub = claims.get("sub")
+    return sub if isinstance(sub, str) else ""
 
 
 def refresh(refresh_token: str) -> AccessToken:
@@ -192,6 +230,8 @@ def _post_token(form: Mapping[str, str]) -> Mapping[str, Any]:
     if error == "invalid_grant":
         # Workspace's session control answers invalid_grant too, with this subtype: the user must sign in again.
         raise InvalidGrant("session" if answer.get("error_subtype") == "invalid_rapt" else "revoked")
+    if error in _POLICY_ERRORS:
+        raise InvalidGrant("policy")
     raise OAuthRefused(error)
 
 
@@ -219,17 +259,3 @@ def _parse_access_token(answer: Mapping[str, Any]) -> AccessToken:
     if not isinstance(value, str) or not value or not isinstance(lifetime_s, int):
         raise OAuthRefused("no_access_token")
     return AccessToken(value, clock.now() + timedelta(seconds=lifetime_s))
-
-
-def _verify_identity(unverified_id_token: str) -> Identity:
-    settings = config()
-    try:
-        claims = auth.verify_signed(
-            unverified_id_token, auth.google_keys(), issuer=settings.google_issuer, audience=settings.oauth_client_id
-        )
-    except Unauthenticated:
-        claims = {}
-    sub, email = claims.get("sub"), claims.get("email")
-    if not isinstance(sub, str) or not sub or not isinstance(email, str) or not email:
-        raise OAuthRefused("id_token")
-    return Identity(sub, email, claims.get("email_verified") is True)

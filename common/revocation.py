@@ -1,13 +1,16 @@
 """Owns what is left to do when a connection has ended: at Google, in Secret Manager, in the store.
 
-A ``Revocation`` is the durable list of it, written by the commit that ends the connection. Whoever finishes it may run
-twice, at the same time, or die at any line: the record goes last. Knows no route.
+A ``Revocation`` is the durable list of it, written by the commit that ends the connection. A claim writes one too, as
+soon as it was granted something, and the commit that makes its connection deletes it: so whatever dies in between is
+ended here. Whoever finishes it may run twice, at the same time, or die at any line: the record goes last. Knows no
+route.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -19,9 +22,12 @@ from common.config import config
 from common.errors import NotFound, Problem, ReauthRequired
 from common.keys import keys
 from common.model import Connection, Revocation
-from common.store.client import Batch, Context, Lost, Versioned, store
+from common.store.client import Batch, Context, Lost, store
 
 OWED_FOR: Final = timedelta(hours=72)
+CLAIM_FOR: Final = timedelta(hours=1)
+# Longer than a call of Google's revocation endpoint can take.
+_ON_ITS_WAY_FOR: Final = timedelta(seconds=60)
 _FIRST_LOOK_AFTER: Final = timedelta(seconds=60)
 _LONGEST_PAUSE: Final = timedelta(hours=6)
 _DELETE_PIECE: Final = 1000
@@ -41,10 +47,24 @@ def plan_revocation(connection: Connection, now: datetime, *, remove_labels: boo
         mailbox_key=connection.mailbox_key,
         secret=connection.secret,
         until=now + OWED_FOR,
-        stop_watch=connection.mailmagnet,
+        # Also where MailMagnet is off: the task that stops its watch may not have come yet.
+        stop_watch=True,
         generation=connection.generation,
         scopes=connection.scopes,
         label_ids=tuple(sorted(set(connection.label_ids.values()))) if remove_labels else (),
+    )
+
+
+def plan_claim(user_id: str, mailbox_key: str, generation: str, now: datetime) -> Revocation:
+    """What Google has to revoke if a claim, granted just now, does not become the connection of ``generation``."""
+    return Revocation(
+        revocation_id=keys().hash("revocation", user_id, generation),
+        user_id=user_id,
+        mailbox_key=mailbox_key,
+        secret=secrets.secret_name(user_id, generation),
+        until=now + OWED_FOR,
+        generation=generation,
+        claim_until=now + CLAIM_FOR,
     )
 
 
@@ -84,21 +104,24 @@ def enqueue(revocation: str, user_id: str, *, attempt: int) -> None:
             at=clock.now() + pause,
             service_account=settings.housekeeping_service_account,
         )
-    except google_errors.GoogleAPICallError as error:
+    except google_errors.GoogleAPIError as error:
         log.failure("revocation-task", error)
 
 
 def apply_revocation(revocation: str) -> bool:
-    """Does what is owed. False if Google would not yet: it is tried again by a task, for 72 hours in all."""
+    """Does what is owed. False if Google would not yet: it is tried again by a task, for 72 hours in all.
+
+    False as well, and nothing is done, while a claim may still make a connection of it.
+    """
     held = store().revocations.load(revocation)
     if held is None:
         return True
-    is_settled = _apply_at_google(held)
+    if held.value.claim_until is not None and held.value.claim_until > clock.now():
+        return False
+    is_settled = _apply_at_google(held.value)
     _delete_data(held.value)
     if is_settled:
-        secrets.destroy(held.value.secret)
-        _forget_mailbox(held.value.mailbox_key)
-        store().revocations.delete(revocation)
+        _settle(held.value)
         return True
     attempt = held.value.attempts + 1
     try:
@@ -110,21 +133,37 @@ def apply_revocation(revocation: str) -> bool:
     return False
 
 
-def _apply_at_google(held: Versioned[Revocation]) -> bool:
-    owed = held.value
+def give_back(claimed: Revocation, refresh_token: str) -> None:
+    """Ends what a claim was granted in vain; what Google does not take now is owed, as after a deactivation."""
+    try:
+        if _apply_at_google(claimed, refresh_token):
+            _settle(claimed)
+            return
+        store().revocations.save(replace(claimed, attempts=1, claim_until=None))
+        enqueue(claimed.revocation_id, claimed.user_id, attempt=1)
+    except google_errors.GoogleAPIError as error:
+        # The record, if it could be written, outlives this; housekeeping comes by.
+        log.failure("give-back", error)
+
+
+def _settle(owed: Revocation) -> None:
+    secrets.destroy(owed.secret)
+    _forget_mailbox(owed.mailbox_key)
+    store().revocations.delete(owed.revocation_id)
+
+
+def _apply_at_google(owed: Revocation, refresh_token: str = "") -> bool:
+    """Whether nothing is owed to Google any more."""
     if clock.now() >= owed.until:
         _note_given_up(owed)
         return True
     try:
-        refresh_token = secrets.access_latest(owed.secret)
-        others = store().connections.find_by_mailbox(owed.mailbox_key)
-        _apply_at_gmail(owed, others)
-        # It would end the grants of everybody who has connected this mailbox.
-        if not others:
-            oauth.revoke(refresh_token)
+        token = refresh_token or secrets.access_latest(owed.secret)
+        _apply_at_gmail(owed, store().connections.find_by_mailbox(owed.mailbox_key))
+        _apply_at_oauth(owed, token)
     except secrets.SecretNotFound:
         return True
-    except (Problem, google_errors.GoogleAPICallError) as error:
+    except (Problem, google_errors.GoogleAPIError) as error:
         log.failure("revocation", error, user=keys().hash("log", owed.user_id), attempt=owed.attempts)
         return False
     finally:
@@ -132,17 +171,50 @@ def _apply_at_google(held: Versioned[Revocation]) -> bool:
     return True
 
 
+def _apply_at_oauth(owed: Revocation, token: str) -> None:
+    """Revokes, unless the mailbox is wanted: it would end the grants of everybody who has connected this mailbox.
+
+    Whoever claims it writes first that they do and looks then for the mark that is made here, which is made before
+    looking for claims: so one of the two sees the other.
+    """
+    if _is_wanted(owed):
+        return
+    until = clock.now() + _ON_ITS_WAY_FOR
+    store().mailboxes.mark_revoking(owed.mailbox_key, until)
+    try:
+        if not _is_wanted(owed):
+            oauth.revoke(token)
+    finally:
+        _unmark(owed.mailbox_key, until)
+
+
+def _is_wanted(owed: Revocation) -> bool:
+    if store().connections.find_by_mailbox(owed.mailbox_key):
+        return True
+    claims = store().revocations.claims_of(owed.mailbox_key, clock.now())
+    return any(claim.revocation_id != owed.revocation_id for claim in claims)
+
+
+def _unmark(mailbox_key: str, until: datetime) -> None:
+    held = store().mailboxes.load(mailbox_key)
+    if held is not None and held.value.revoking_until == until:
+        with contextlib.suppress(Lost):
+            store().mailboxes.update(held, revoking_until=None)
+
+
 def _apply_at_gmail(owed: Revocation, others: list[Connection]) -> None:
     """Removes labels and stops the watch, before the grant goes. A grant that is dead has nothing to be done for it."""
+    kept = {label_id for other in others if other.labels for label_id in other.label_ids.values()}
+    label_ids = [label_id for label_id in owed.label_ids if label_id not in kept]
+    is_watch_over = owed.stop_watch and not any(other.mailmagnet for other in others)
+    if not label_ids and not is_watch_over:
+        return
     # Imported here: most requests of the function that owns this never need Gmail's client.
     from common.gmail.client import open_gmail
 
     gmail = open_gmail(_as_connection(owed), background=True)
-    kept = {label_id for other in others if other.labels for label_id in other.label_ids.values()}
-    steps: list[Callable[[], object]] = [
-        partial(gmail.delete_label, label_id) for label_id in owed.label_ids if label_id not in kept
-    ]
-    if owed.stop_watch and not any(other.mailmagnet for other in others):
+    steps: list[Callable[[], object]] = [partial(gmail.delete_label, label_id) for label_id in label_ids]
+    if is_watch_over:
         steps.append(gmail.stop)
     for step in steps:
         try:

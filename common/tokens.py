@@ -59,6 +59,11 @@ class Tokens:
             pass
         raise Unavailable("google-unavailable")
 
+    def keep(self, connection: Connection, token: AccessToken) -> None:
+        """Takes a token that was fetched elsewhere."""
+        with self._lock:
+            self._store((connection.user_id, connection.generation), token)
+
     def forget(self, user_id: str) -> None:
         """Drops the user's tokens, and what a refresh now under way will bring."""
         with self._lock:
@@ -84,9 +89,13 @@ class Tokens:
             del self._flights[key]
             self._tokens.pop(key, None)
             if token is not None:
-                self._tokens[key] = token
-            while len(self._tokens) > self._kept:
-                self._tokens.popitem(last=False)
+                self._store(key, token)
+
+    def _store(self, key: _Key, token: AccessToken) -> None:
+        self._tokens[key] = token
+        self._tokens.move_to_end(key)
+        while len(self._tokens) > self._kept:
+            self._tokens.popitem(last=False)
 
 
 @cache
@@ -103,6 +112,11 @@ def access_token(connection: Connection, *, rejected: str = "") -> str:
     if connection.status is ConnectionStatus.REAUTH_REQUIRED:
         raise ReauthRequired(reason=connection.reauth_reason)
     return tokens().get(connection, rejected=rejected)
+
+
+def keep(connection: Connection, token: AccessToken) -> None:
+    """Keeps the access token that a new connection was made with."""
+    tokens().keep(connection, token)
 
 
 def forget(user_id: str) -> None:

@@ -88,6 +88,11 @@ class Mailboxes(Records[Mailbox]):
         """
         self.patch(mailbox_key, batch=batch, user_ids=firestore.ArrayRemove([user_id]))
 
+    def mark_revoking(self, mailbox_key: str, until: datetime) -> None:
+        """Notes that a revocation may be on its way to Google until then."""
+        data = {"mailbox_key": mailbox_key, "revoking_until": until}
+        self._write(Write("merge", self.reference(mailbox_key), data), None)
+
     def set_retry_after(self, mailbox_key: str, until: datetime) -> None:
         """Keeps Google's hint for all instances; a later one that is already there stays. Nothing if it is gone."""
         try:
@@ -124,6 +129,11 @@ class Revocations(Records[Revocation]):
     def of_user(self, user_id: str) -> list[Versioned[Revocation]]:
         """What Google has still to revoke for the user."""
         return self._fetch(where(self._collection, "user_id", "==", user_id), 100)
+
+    def claims_of(self, mailbox_key: str, now: datetime) -> list[Revocation]:
+        """What claims under way were granted of this Gmail account."""
+        found = self._fetch(where(self._collection, "mailbox_key", "==", mailbox_key), _USERS_OF_A_MAILBOX)
+        return [one.value for one in found if one.value.claim_until is not None and one.value.claim_until > now]
 
     def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the secrets named that a revocation owns."""

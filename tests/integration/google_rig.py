@@ -67,7 +67,7 @@ class Google:
         connection = Connection(
             user_id=user_id,
             address=address,
-            mailbox_key=f"mailbox-of-{grant.identity.sub}",
+            mailbox_key=f"mailbox-of-{oauth.verify_identity(grant.unverified_id_token).sub}",
             generation=generation,
             secret=secrets.secret_name(user_id, generation),
             scopes=grant.scopes,

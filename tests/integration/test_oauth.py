@@ -38,7 +38,7 @@ def test_code_becomes_grant(google: Google) -> None:
     held = google.accounts.check(grant.access_token.value)
 
     assert account is not None
-    assert oauth.Identity(account.sub, ANNA, True) == grant.identity
+    assert oauth.Identity(account.sub, ANNA, True) == oauth.verify_identity(grant.unverified_id_token)
     assert oauth.scopes_for([Feature.LABELS]) == grant.scopes
     assert held is not None
     assert ANNA == held.address
@@ -202,7 +202,7 @@ def test_code_without_identity_is_refused(token_endpoint: Scripted, id_token: st
     token_endpoint.content = json.dumps(answer).encode()
 
     with pytest.raises(oauth.OAuthRefused) as refusal:
-        oauth.exchange_code("code", VERIFIER)
+        oauth.verify_identity(oauth.exchange_code("code", VERIFIER).unverified_id_token)
     assert "id_token" == refusal.value.error
 
 
@@ -213,7 +213,26 @@ def test_identity_for_another_client_is_refused(google: Google, token_endpoint: 
     token_endpoint.content = json.dumps(answer).encode()
 
     with pytest.raises(oauth.OAuthRefused):
-        oauth.exchange_code("code", VERIFIER)
+        oauth.verify_identity(oauth.exchange_code("code", VERIFIER).unverified_id_token)
+
+
+@pytest.mark.parametrize("error", ["admin_policy_enforced", "policy_enforced", "access_denied"])
+def test_a_policy_of_the_account_is_told_apart(token_endpoint: Scripted, error: str) -> None:
+    """What the account's administrators forbid will not pass by itself, and is neither trouble nor a revocation."""
+    token_endpoint.status, token_endpoint.content = 400, json.dumps({"error": error}).encode()
+
+    with pytest.raises(oauth.InvalidGrant) as refusal:
+        oauth.refresh("1//token")
+    assert "policy" == refusal.value.reason
+
+
+def test_the_sub_of_a_token_is_read_without_its_signature(google: Google) -> None:
+    """To give a grant back it is enough to know whose it is; what is no token names nobody."""
+    grant = google.grant()
+    account = google.accounts.find(ANNA)
+    assert account is not None
+
+    assert [account.sub, "", ""] == [oauth.parse_sub(one) for one in (grant.unverified_id_token, "", "a.b.c")]
 
 
 def test_strange_error_words_are_not_repeated(token_endpoint: Scripted) -> None:
