@@ -36,18 +36,18 @@ def _register_sends(app: web.App) -> None:
         """What became of a mail, by its Idempotency-Key."""
         member = open_member(call.caller)
         held = send_ledger.load_of_key(member.user_id, call.params["key"])
-        return _answer(sending.status_of(member, held))
+        return web.json_response(sending.status_of(member, held))
 
     @app.route("PATCH", "/sends/{key}", web.USER, body=send_api.MoveBody, answer=send_api.SendAnswer)
     def move_send(call: web.Call) -> Response:
         """Gives a scheduled mail another time."""
         body = call.body(send_api.MoveBody)
-        return _answer(scheduled.move(open_member(call.caller), call.params["key"], body.send_at))
+        return web.json_response(scheduled.move(open_member(call.caller), call.params["key"], body.send_at))
 
     @app.route("DELETE", "/sends/{key}", web.USER, answer=send_api.SendAnswer)
     def cancel_send(call: web.Call) -> Response:
         """Cancels a scheduled mail; it stays among the drafts."""
-        return _answer(scheduled.cancel(open_member(call.caller), call.params["key"]))
+        return web.json_response(scheduled.cancel(open_member(call.caller), call.params["key"]))
 
     @app.route("GET", "/identities", web.USER, answer=send_api.IdentitiesAnswer)
     def show_identities(call: web.Call) -> Response:
