@@ -19,9 +19,10 @@ from common.errors import BadRequest, Problem, RetryableConflict
 from common.keys import keys
 from common.mail.reading import read_summary
 from common.mailbox_view import fetch_summaries
-from common.model import IN_INBOX, Category, Contact, Notice, Send, SendState, Sync
+from common.model import IN_INBOX, Category, Contact, Notice, Sync
 from common.paging import parse_page, seal_page
 from common.reading_api import MessageRow, row
+from common.send_ledger import failed_scheduled
 from common.session import Access, Member, open_mailbox
 from common.sharing import may_see
 from common.store.client import Batch, Before, Lost, Versioned, store
@@ -220,11 +221,9 @@ def _row(notice: Notice, contacts: Iterable[Contact]) -> NoticeRow:
 
 
 def _failed_sends(user_id: str) -> list[NoticeRow]:
-    failed: list[Send] = [held.value for held in store().sends.of_user(user_id, [SendState.FAILED])]
     return [
         NoticeRow(kind="scheduled_send_failed", draft_id=one.draft_id, received_at=one.changed_at, problem=one.reason)
-        for one in failed
-        if one.send_at is not None
+        for one in failed_scheduled(user_id)
     ]
 
 
