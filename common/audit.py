@@ -62,6 +62,16 @@ def new_record(policy: Policy, *, actor: str, action: str, subject: str, what: s
     )
 
 
+def position_of(record: AuditRecord) -> list[str]:
+    """Where the record stands among all, for a page token."""
+    return [record.at.isoformat(), record.record_id]
+
+
+def parse_position(position: list[str] | None) -> tuple[datetime, str] | None:
+    """What ``position_of`` made; None at the beginning."""
+    return (datetime.fromisoformat(position[0]), position[1]) if position else None
+
+
 def entry(record: AuditRecord) -> AuditEntry:
     """The record as it is shown."""
     return AuditEntry(

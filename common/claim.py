@@ -84,7 +84,8 @@ def apply_claim(caller: Caller, body: ClaimBody, *, locale: str) -> Connection:
 
 
 def _load_pending(caller: Caller, unverified_ticket: str) -> Versioned[PendingConnection]:
-    held = store().pending.load(unverified_ticket.partition(".")[0])
+    state_hash = unverified_ticket.partition(".")[0]
+    held = store().pending.load(state_hash) if state_hash else None
     if held is None or not hmac.compare_digest(held.value.ticket_hash, sha256(unverified_ticket)):
         raise _invalid_ticket()
     if held.value.user_id != caller.user_id:

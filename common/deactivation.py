@@ -18,10 +18,11 @@ def apply_deactivation(user_id: str, *, actor: str, remove_labels: bool = False)
     What Google does not take now is owed for 72 hours (``common.revocation``). Raises RetryableConflict where others
     keep changing the connection.
     """
+    # First: a claim under way loses its consent, and one that was faster is seen below.
+    store().pending.delete_all(user_id)
     for _ in range(_TRIES):
         context = store().load_context(user_id)
         if context.connection is None:
-            store().pending.delete_all(user_id)
             revocation.delete_held_data(user_id)
             return
         try:
@@ -44,8 +45,6 @@ def _apply(context: Context, actor: str, *, remove_labels: bool) -> None:
         store().connections.delete(connection.user_id, version=context.connection.version, batch=batch)
         revocation.take_down(context, batch, remove_labels=remove_labels)
         store().audit.add(record, batch=batch)
-    # Here and not by the task, which comes when the user may be connecting anew.
-    store().pending.delete_all(connection.user_id)
     webhook.enqueue_status(connection)
     is_settled = revocation.apply_revocation(owed)
     log.event("deactivated", user=keys().hash("log", connection.user_id), outcome="settled" if is_settled else "owed")

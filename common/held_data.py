@@ -76,9 +76,9 @@ class HeldData(msgspec.Struct, kw_only=True):
 
 def collect(user_id: str, unverified_page_token: str) -> HeldData:
     """A piece of what is held about the user; the first holds all that is not in pages. Raises BadRequest."""
-    position: dict[str, str] | None = parse_page(unverified_page_token, "held-data", user_id)
+    position: dict[str, Any] | None = parse_page(unverified_page_token, "held-data", user_id)
     held = _collect_records(user_id) if position is None else HeldData()
-    following: dict[str, str] = {}
+    following: dict[str, str | list[str]] = {}
     for name, piece in _pieces(user_id, position).items():
         setattr(held, name, [audit.entry(one) if isinstance(one, AuditRecord) else one for one in piece])
         if len(piece) == _PIECE:
@@ -87,14 +87,14 @@ def collect(user_id: str, unverified_page_token: str) -> HeldData:
     return held
 
 
-def _pieces(user_id: str, position: dict[str, str] | None) -> dict[str, Sequence[Any]]:
+def _pieces(user_id: str, position: dict[str, Any] | None) -> dict[str, Sequence[Any]]:
     s = store()
 
-    def before(name: str) -> datetime | None:
-        return datetime.fromisoformat(position[name]) if position else None
+    def before(name: str) -> tuple[datetime, str] | None:
+        return audit.parse_position(position[name]) if position else None
 
     def after(name: str) -> str:
-        return position[name] if position else ""
+        return str(position[name]) if position else ""
 
     readers: dict[str, Callable[[], Sequence[Any]]] = {
         "notices": lambda: s.notices.all_of(user_id, after=after("notices"), limit=_PIECE),
@@ -110,7 +110,7 @@ def _pieces(user_id: str, position: dict[str, str] | None) -> dict[str, Sequence
     return {name: read() for name, read in readers.items() if position is None or name in position}
 
 
-def _position_of(last: Any) -> str:
+def _position_of(last: Any) -> str | list[str]:
     match last:
         case Notice():
             return last.mail_id
@@ -121,7 +121,7 @@ def _position_of(last: Any) -> str:
         case Share():
             return last.contact_id
         case AuditRecord():
-            return last.at.isoformat()
+            return audit.position_of(last)
     raise TypeError(f"no page of {type(last).__name__}")
 
 

@@ -6,9 +6,7 @@ twice. Knows no route.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +15,7 @@ from google.api_core import exceptions as google_errors
 from common import audit, clock, log, revocation, secrets, tasks
 from common.config import config
 from common.deactivation import apply_deactivation
+from common.errors import Unavailable
 from common.keys import keys
 from common.model import PERMISSION, User
 from common.store.client import store
@@ -25,13 +24,12 @@ LEFT_FOR: Final = timedelta(days=7)
 # A claim makes the secret before the connection: what is younger may be on its way.
 ORPHAN_AFTER: Final = timedelta(hours=1)
 _PAGE: Final = 100
-_MOST_SECRETS: Final = 10_000
 
 
 class Errand(msgspec.Struct, kw_only=True):
-    """What to do: without a kind, the whole daily run. ``page`` is where a run through the users goes on."""
+    """What to do: without a kind, the whole daily run. ``page`` is where a run through users or secrets goes on."""
 
-    kind: Literal["daily", "users", "leave", "revoke"] = "daily"
+    kind: Literal["daily", "users", "secrets", "leave", "revoke"] = "daily"
     user: str = ""
     generation: str = ""
     id: str = ""
@@ -46,6 +44,8 @@ def apply_errand(errand: Errand) -> None:
             apply_daily()
         case "users":
             apply_users(errand.page)
+        case "secrets":
+            apply_secrets(errand.page)
         case "leave":
             apply_leave(errand.user)
         case "revoke":
@@ -53,12 +53,19 @@ def apply_errand(errand: Errand) -> None:
 
 
 def apply_daily() -> None:
-    """Everything: each part for itself, so that trouble with one leaves the others done."""
-    for part in (_apply_revocations, lambda: apply_users(""), _apply_orphaned_secrets, _apply_expired_consents):
+    """Everything: each part for itself, so that trouble with one leaves the others done.
+
+    Raises Unavailable at the end where one failed: Scheduler tries again, and what was done is left once a day.
+    """
+    failed = 0
+    for part in (_apply_revocations, lambda: apply_users(""), lambda: apply_secrets(""), _apply_expired_consents):
         try:
             part()
-        except google_errors.GoogleAPICallError as error:
+        except google_errors.GoogleAPIError as error:
             log.failure("housekeeping", error)
+            failed += 1
+    if failed:
+        raise Unavailable("housekeeping-unfinished")
 
 
 def apply_revoke(revocation_id: str, user_id: str) -> None:
@@ -73,7 +80,8 @@ def _apply_revocations() -> None:
     while True:
         page = store().revocations.page(after=after, limit=_PAGE)
         for held in page:
-            _leave_task("revoke", held.value.user_id, id=held.value.revocation_id)
+            if held.value.claim_until is None or held.value.claim_until <= clock.now():
+                _leave_task("revoke", held.value.user_id, id=held.value.revocation_id)
         if len(page) < _PAGE:
             return
         after = page[-1].value.revocation_id
@@ -105,22 +113,20 @@ def apply_leave(user_id: str) -> None:
         apply_deactivation(user_id, actor=audit.SYSTEM)
 
 
-def _apply_orphaned_secrets() -> None:
-    """Destroys secrets that neither a connection nor a revocation owns: a claim died between two of its steps."""
-    names = islice(secrets.list_names(created_before=clock.now() - ORPHAN_AFTER), _MOST_SECRETS)
-    destroyed = 0
-    for piece in _pieces(names):
-        owned = store().connections.find_secrets(piece) | store().revocations.find_secrets(piece)
-        for name in set(piece) - owned:
-            secrets.destroy(name)
-            destroyed += 1
-    log.event("orphaned-secrets", severity="WARNING" if destroyed else "INFO", count=destroyed)
+def apply_secrets(page: str) -> None:
+    """Destroys secrets that neither a connection nor a revocation owns, a page of them; a task does the next page.
 
-
-def _pieces(names: Iterable[str]) -> Iterable[list[str]]:
-    rest = iter(names)
-    while piece := list(islice(rest, _PAGE)):
-        yield piece
+    They are what a reconnection or a settled revocation could not destroy: what a dead claim was granted is owned by
+    the revocation that it left.
+    """
+    names, next_page = secrets.list_page(page, created_before=clock.now() - ORPHAN_AFTER)
+    owned = store().connections.find_secrets(names) | store().revocations.find_secrets(names)
+    for name in set(names) - owned:
+        secrets.destroy(name)
+    count = len(set(names) - owned)
+    log.event("orphaned-secrets", severity="WARNING" if count else "INFO", count=count)
+    if next_page:
+        _leave_task("secrets", "", page=next_page)
 
 
 def _apply_expired_consents() -> None:

@@ -6,7 +6,6 @@ and reveals nothing. Reads are repeated for a few seconds (the library's default
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 _TIMEOUT_S: Final = 10.0
+_PAGE: Final = 250
 _READ_RETRY: Final = Retry(
     predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, maximum=2.0, timeout=_TIMEOUT_S
 )
@@ -81,14 +81,21 @@ def destroy(name: str) -> None:
         return
 
 
-def list_names(*, created_before: datetime | None = None) -> Iterator[str]:
-    """The short names of all our secrets, page by page; only those made before a time, so that new ones are spared."""
-    request = {"parent": f"projects/{config().project_id}", "filter": _FILTER, "page_size": 100}
-    for secret in _client().list_secrets(request=request, retry=_READ_RETRY, timeout=_TIMEOUT_S):
+def list_page(page: str = "", *, created_before: datetime) -> tuple[list[str], str]:
+    """A page of the short names of our secrets made before a time, so that new ones are spared; and the next page.
+
+    A page may be empty and not the last; the last one's next page is empty.
+    """
+    request = {"parent": f"projects/{config().project_id}", "filter": _FILTER, "page_size": _PAGE, "page_token": page}
+    pager = _client().list_secrets(request=request, retry=_READ_RETRY, timeout=_TIMEOUT_S)
+    answer = next(iter(pager.pages))
+    names = []
+    for secret in answer.secrets:
         # The stubs say Timestamp; what proto-plus hands out is a datetime, aware and in UTC.
         created_at: Any = secret.create_time
-        if created_before is None or created_at < created_before:
-            yield secret.name.rpartition("/")[2]
+        if created_at < created_before:
+            names.append(secret.name.rpartition("/")[2])
+    return names, answer.next_page_token
 
 
 def _destroy_versions_before(name: str, newest: int) -> None:

@@ -13,7 +13,7 @@ from common.keys import keys
 from common.model import AuditRecord, DispatchState, FullLoad, Policy, Send, SendState, Share
 from common.store import codec
 from common.store.batch import Batch, Versioned, Write
-from common.store.records import Collection, Records, T, where
+from common.store.records import NAME, Collection, Records, T, where
 
 READ_SHARED = "shared_mail_read"
 
@@ -58,6 +58,10 @@ class Shares(Records[Share]):
         return self._delete_found(where(self._collection, "owner", "==", owner), limit)
 
 
+# When and under which id a record stands: several may be of one moment.
+AuditPosition = tuple[datetime, str]
+
+
 class Audit:
     """audit/{id}. Nobody edits it: records are added and, for reads, counted."""
 
@@ -84,19 +88,19 @@ class Audit:
         )
         self._records.count(record, batch)
 
-    def page(self, *, before: datetime | None = None, limit: int = 100) -> list[AuditRecord]:
+    def page(self, *, before: AuditPosition | None = None, limit: int = 100) -> list[AuditRecord]:
         """Everything, newest first, for administrators."""
         return self._records.newest(None, before, limit)
 
-    def reads_of_owner(self, owner: str, *, before: datetime | None = None, limit: int = 100) -> list[AuditRecord]:
+    def reads_of_owner(self, owner: str, *, before: AuditPosition | None = None, limit: int = 100) -> list[AuditRecord]:
         """Who read this owner's mail, newest first."""
         return self._records.newest({"subject": owner, "action": READ_SHARED}, before, limit)
 
-    def about(self, user_id: str, *, before: datetime | None = None, limit: int = 100) -> list[AuditRecord]:
+    def about(self, user_id: str, *, before: AuditPosition | None = None, limit: int = 100) -> list[AuditRecord]:
         """What was done to this user's connection and mail, newest first."""
         return self._records.newest({"subject": user_id}, before, limit)
 
-    def by(self, user_id: str, *, before: datetime | None = None, limit: int = 100) -> list[AuditRecord]:
+    def by(self, user_id: str, *, before: AuditPosition | None = None, limit: int = 100) -> list[AuditRecord]:
         """What this user did, newest first."""
         return self._records.newest({"actor": user_id}, before, limit)
 
@@ -106,12 +110,14 @@ class _AuditRecords(Records[AuditRecord]):
         data = {**codec.encode(record), "count": firestore.Increment(1)}
         self._write(Write("merge", self.reference(record.record_id), data), batch)
 
-    def newest(self, equal: dict[str, str] | None, before: datetime | None, limit: int) -> list[AuditRecord]:
+    def newest(self, equal: dict[str, str] | None, before: AuditPosition | None, limit: int) -> list[AuditRecord]:
         query: Any = self._collection
         for name, value in (equal or {}).items():
             query = where(query, name, "==", value)
-        query = query.order_by("at", direction=firestore.Query.DESCENDING)
-        return [record.value for record in self._fetch(query, limit, [before] if before else None)]
+        for name in ("at", NAME):
+            query = query.order_by(name, direction=firestore.Query.DESCENDING)
+        start_after = [before[0], self.reference(before[1])] if before else None
+        return [record.value for record in self._fetch(query, limit, start_after)]
 
 
 class _Single(Collection[T]):
@@ -161,4 +167,4 @@ class Dispatch(_Single[DispatchState]):
         return self._load_or_default()
 
 
-__all__ = ["READ_SHARED", "Audit", "Dispatch", "FullLoads", "Policies", "Sends", "Shares"]
+__all__ = ["READ_SHARED", "Audit", "AuditPosition", "Dispatch", "FullLoads", "Policies", "Sends", "Shares"]

@@ -6,7 +6,6 @@ Scheduler call one route, as one service account. What the routes do stands in t
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 import flask
@@ -123,10 +122,9 @@ def show_audit(call: web.Call) -> Response:
     """Who did what to connections, sharing and policy, newest first, for administrators."""
     _verify_admin(call)
     bound = ("audit", call.caller.user_id)
-    position: str | None = parse_page(call.query(connection.PageQuery).page_token, *bound)
-    before = datetime.fromisoformat(position) if position else None
+    before = audit.parse_position(parse_page(call.query(connection.PageQuery).page_token, *bound))
     records = store().audit.page(before=before, limit=_AUDIT_PAGE)
-    token = seal_page(records[-1].at.isoformat(), *bound) if len(records) == _AUDIT_PAGE else ""
+    token = seal_page(audit.position_of(records[-1]), *bound) if len(records) == _AUDIT_PAGE else ""
     entries = [audit.entry(record) for record in records]
     return web.json_response(audit.AuditPage(records=entries, next_page_token=token))
 

@@ -65,8 +65,23 @@ def test_lists_our_secrets_made_before(google: Google) -> None:
     request = {"parent": "projects/local-project", "secret_id": "other", "secret": {"replication": {"automatic": {}}}}
     secrets._client().create_secret(request=request)
 
-    assert ["gmail-new", "gmail-old"] == sorted(secrets.list_names())
-    assert ["gmail-old"] == list(secrets.list_names(created_before=clock.now() - timedelta(minutes=30)))
+    before = clock.now() - timedelta(minutes=30)
+    assert (["gmail-old"], "") == secrets.list_page(created_before=before)
+    assert (["gmail-new", "gmail-old"], "") == secrets.list_page(created_before=clock.now() + timedelta(minutes=1))
+
+
+def test_lists_page_by_page(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page leads to the next one until the last."""
+    monkeypatch.setattr(secrets, "_PAGE", 2)
+    for number in range(3):
+        secrets.create(f"gmail-{number}")
+    before = clock.now() + timedelta(minutes=1)
+
+    first, page = secrets.list_page(created_before=before)
+    second, end = secrets.list_page(page, created_before=before)
+
+    assert (2, 1, "") == (len(first), len(second), end)
+    assert {"gmail-0", "gmail-1", "gmail-2"} == {*first, *second}
 
 
 def test_name_reveals_nothing(google: Google) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -532,7 +533,20 @@ def test_reads_are_counted_by_day(store: Store) -> None:
     assert 3 == len(store.audit.page())
     assert 3 == len(store.audit.about("anna"))
     assert ["r1"] == [one.record_id for one in store.audit.by("carla")]
-    assert ["r1"] == [one.record_id for one in store.audit.page(before=NOW + timedelta(microseconds=1))]
+
+
+def test_the_audit_is_paged_by_time_and_id(store: Store) -> None:
+    """Records of one moment are neither left out nor told twice where a page ends among them."""
+    for number in range(5):
+        store.audit.add(
+            AuditRecord(record_id=f"r{number}", at=NOW, actor="anna", action="x", subject="anna", expires_at=LATER)
+        )
+
+    for read in (store.audit.page, partial(store.audit.about, "anna"), partial(store.audit.by, "anna")):
+        told: list[str] = []
+        while page := read(before=(NOW, told[-1]) if told else None, limit=2):
+            told += [one.record_id for one in page]
+        assert ["r4", "r3", "r2", "r1", "r0"] == told
 
 
 def test_the_policy_has_defaults_until_it_is_set(store: Store) -> None:
