@@ -189,7 +189,7 @@ class MainJob:
         verify(hidden.status_code == 404, "what was not shared is not found")
         jonas = self.stack.ask("ben", "POST", "/mail_proxy/contacts/jonas/emails", json={})
         verify(jonas["entries"] == [], "and not listed")
-        reads = self.stack.ask("anna", "GET", "/oauth_callback/connection/data")["reads"]
+        reads = self.stack.ask("anna", "GET", "/oauth_callback/connection/data")["reads_by_colleagues"]
         verify([read["actor"] for read in reads] == ["ben"], "Anna sees that Ben read")
         return f"{len(annas)} mails with Mia, which Anna shared; nothing with Jonas; Anna sees that Ben read"
 

@@ -7,7 +7,6 @@ product: it runs it, as functions-framework does.
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from local.crm.issuer import CrmIssuer
 from local.crm.people import BACKEND, USERS, Person, directory
 from local.faults import Faults
 from local.front import Front, Route
-from local.functions import ROOT, FunctionFailed, FunctionProcess
+from local.functions import FunctionProcess
 from local.google import Google, Kind
 from local.http import HttpServer
 from local.ledger import Ledger
@@ -328,12 +327,10 @@ class Stack:
         crm = environment.Crm(issuer=self.issuer.issuer, audience=self.issuer.audience, tenant=self.issuer.tenant)
         clock_file = str(self.clock.offset_file)
         for name in environment.FUNCTIONS:
-            if not (ROOT / "functions" / name / "main.py").exists():
-                continue
             variables = environment.function_environment(name, self.addresses, crm, keys, clock_file)
             self.functions[name] = FunctionProcess(name, variables | self._extra, self.log_file(name))
         with ThreadPoolExecutor(len(environment.FUNCTIONS)) as pool:
-            list(pool.map(_start_tolerantly, self.functions.values()))
+            list(pool.map(FunctionProcess.start, self.functions.values()))
         for name, process in self.functions.items():
             self.front.add(Route(name, [process.url], environment.INVOKERS.get(name)))
 
@@ -342,11 +339,3 @@ class Stack:
         for person in USERS:
             self.people[person.id] = person
             self.google.add_account(person.email, person.name)
-
-
-def _start_tolerantly(process: FunctionProcess) -> None:
-    # While the functions are being written: one that cannot start yet leaves the others usable.
-    try:
-        process.start()
-    except FunctionFailed as failed:
-        print(failed, file=sys.stderr)
