@@ -291,7 +291,7 @@ def test_daily_sample_heals_what_is_missing(magnet: Stack, monkeypatch: pytest.M
     database = firestore.Client(project=environment.PROJECT)
     for path in [path for path in magnet.documents() if "/notices/" in path]:
         database.document(path).delete()
-    database.close()
+    database.close()  # type: ignore[no-untyped-call]
     magnet.run_job("magnet-renew")
     magnet.catch_up(within_s=3600)
 
