@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from common.audiences import load_own_scope
 from common.colleagues import Door, Doors, Facts, View, load_doors, load_visible_contact, parse_facts
 from common.errors import NotFound, ReauthRequired
 from common.gmail.client import Gmail
@@ -18,7 +19,7 @@ from common.opening import Look, fetch_full, open_message
 from common.session import Member
 from common.timeline import count_reads
 from common.timeline_api import SharedMessageAnswer
-from common.timeline_words import plan_audience
+from common.timeline_words import Audience, plan_audience
 
 _DECIDING_FIELDS = "id,labelIds,internalDate,payload(headers)"
 
@@ -82,8 +83,13 @@ def open_shared_mail(mail: SharedMail, *, remote: bool, images: bool) -> SharedM
         owner=mail.door.owner,
         owner_name=mail.doors.name(mail.door.owner),
         contact_id=mail.contact.contact_id,
-        audience=plan_audience(mail.door, mail.facts, mail.view, mail.doors),
+        audience=_audience(mail),
     )
+
+
+def _audience(mail: SharedMail) -> Audience:
+    scope = load_own_scope(mail.view, mail.doors, [mail.facts]) if mail.door.own else None
+    return scope.audience(mail.facts) if scope else plan_audience(mail.door, mail.facts, mail.view, mail.doors)
 
 
 __all__ = ["SharedMail", "fetch_shared_mail", "open_shared_mail"]

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from common import clock, sharing
-from common.colleagues import Door, Doors, View, load_doors
+from common.audiences import Scope, load_own_scope
+from common.colleagues import Door, Doors, Facts, View, load_doors
 from common.mail.addresses import normalise
 from common.mail.view import summary_as_json
 from common.paging import parse_page, seal_page
@@ -24,7 +25,7 @@ from common.timeline_fetch import Found, Look, Wanted, fetch_looks
 from common.timeline_merge import Entry, Page, Position, plan_page
 from common.timeline_owners import Owners, find_owners
 from common.timeline_query import parse_search
-from common.timeline_words import plan_audience
+from common.timeline_words import Audience, plan_audience
 
 # What the owner's own state is: told of the caller's mail alone.
 _OWN_FIELDS: Final = ("thread_id", "labels", "unread", "starred")
@@ -99,7 +100,7 @@ def load_timeline(view: View, body: EmailsBody, route: str) -> Loaded:
     page = plan_page([look.part for look in looks], body.page_size, cursor.remembered)
     goes_on = any(look.part.owner in page.positions and not look.part.troubled for look in looks)
     timeline = Timeline(
-        entries=_entry_rows(page, looks, view, doors),
+        entries=_Rows(looks, view, doors, load_own_scope(view, doors, _own_facts(page, looks))).of(page),
         mailboxes=_mailbox_rows(choice, looks, page, view, doors, view.viewer.user_id in owners.user_ids),
         more_mailboxes=owners.more,
         next_page_token=_Cursor(page.positions, page.remembered).sealed(*bound) if goes_on else "",
@@ -157,44 +158,59 @@ def _closed_row(door: Door, doors: Doors, state: Literal["disconnected", "not_as
     return MailboxRow(owner=door.owner, name=doors.name(door.owner), own=door.own, state=state, has_more=True)
 
 
-def _entry_rows(page: Page, looks: Sequence[Look], view: View, doors: Doors) -> list[EntryRow]:
-    by_owner = {look.door.owner: look for look in looks}
-    return [_entry_row(entry, by_owner, view, doors) for entry in page.entries]
+def _own_facts(page: Page, looks: Sequence[Look]) -> list[Facts]:
+    found = {look.door.owner: look.found for look in looks if look.door.own}
+    firsts = [entry.copies[0] for entry in page.entries]
+    return [found[first.owner][first.mail_id].facts for first in firsts if first.owner in found]
 
 
-def _entry_row(entry: Entry, looks: Mapping[str, Look], view: View, doors: Doors) -> EntryRow:
-    first = entry.copies[0]
-    door = looks[first.owner].door
-    found = looks[first.owner].found[first.mail_id]
-    shown = summary_as_json(found.summary)
-    row: dict[str, Any] = {name: value for name, value in shown.items() if name not in _OWN_FIELDS or door.own}
-    row.pop("message_id")
-    copies = [{"owner": copy.owner, "id": copy.mail_id} for copy in entry.copies[1:]]
-    labels = {label for copy in entry.copies for label in looks[copy.owner].found[copy.mail_id].summary.label_ids}
-    return msgspec.convert(
-        {
-            **row,
+class _Rows:
+    """How a page's entries are shown."""
+
+    def __init__(self, looks: Sequence[Look], view: View, doors: Doors, own_scope: Scope | None) -> None:
+        self._looks = {look.door.owner: look for look in looks}
+        self._view = view
+        self._doors = doors
+        self._own_scope = own_scope
+
+    def of(self, page: Page) -> list[EntryRow]:
+        return [self._row(entry) for entry in page.entries]
+
+    def _row(self, entry: Entry) -> EntryRow:
+        first = entry.copies[0]
+        look = self._looks[first.owner]
+        door, found = look.door, look.found[first.mail_id]
+        shown = summary_as_json(found.summary)
+        row: dict[str, Any] = {name: value for name, value in shown.items() if name not in _OWN_FIELDS or door.own}
+        row |= {
             "owner": first.owner,
-            "owner_name": doors.name(first.owner),
+            "owner_name": self._doors.name(first.owner),
             "own": door.own,
-            "direction": "out" if "SENT" in labels or _is_from_inside(found, looks, view, doors) else "in",
-            "contact_ids": _contacts_of(door, found, view),
-            "audience": plan_audience(door, found.facts, view, doors),
-            "copies": copies,
-        },
-        EntryRow,
-        from_attributes=True,
-    )
+            "direction": "out" if self._is_outgoing(entry, found) else "in",
+            "contact_ids": _contacts_of(door, found, self._view),
+            "audience": self._audience(door, found.facts),
+            "copies": [{"owner": copy.owner, "id": copy.mail_id} for copy in entry.copies[1:]],
+        }
+        return msgspec.convert(row, EntryRow)
 
+    def _audience(self, door: Door, facts: Facts) -> Audience:
+        if door.own and self._own_scope is not None:
+            return self._own_scope.audience(facts)
+        return plan_audience(door, facts, self._view, self._doors)
 
-def _is_from_inside(found: Found, looks: Mapping[str, Look], view: View, doors: Doors) -> bool:
-    if found.summary.from_ is None:
-        return False
-    sender = normalise(found.summary.from_.address)
-    ours = {one for look in looks.values() for one in (look.door.connection.address, *look.door.connection.aliases)}
-    if sender in view.addresses and sender not in doors.inside:
-        return False
-    return sender in ours | doors.inside or sharing.is_in_domains(sender, view.policy.internal_domains)
+    def _is_outgoing(self, entry: Entry, found: Found) -> bool:
+        labels = (self._looks[copy.owner].found[copy.mail_id].summary.label_ids for copy in entry.copies)
+        if any("SENT" in one for one in labels):
+            return True
+        if found.summary.from_ is None:
+            return False
+        sender = normalise(found.summary.from_.address)
+        if sender in self._view.addresses and sender not in self._doors.inside:
+            return False
+        doors = [look.door.connection for look in self._looks.values()]
+        ours = {one for connection in doors for one in (connection.address, *connection.aliases)}
+        is_internal = sharing.is_in_domains(sender, self._view.policy.internal_domains)
+        return is_internal or sender in ours | self._doors.inside
 
 
 def _contacts_of(door: Door, found: Found, view: View) -> list[str]:

@@ -12,7 +12,7 @@ from common import sharing
 from common.categories import Decision
 from common.colleagues import Door, Doors, Facts, View, named_viewers
 from common.health import Language
-from common.model import EVERYONE, ROLE_PREFIX, Category, Contact, Deal, SharingLevel
+from common.model import EVERYONE, ROLE_PREFIX, Category, Contact, Deal, SharingLevel, User
 
 Reason = Literal[
     "private", "contact_not_shared", "hidden", "excluded_domain", "address_not_open", "shared_contact", "public_sharing"
@@ -30,15 +30,17 @@ class AudienceMember(Struct, kw_only=True):
 
 
 class Audience(Struct, kw_only=True):
-    """Who may see a mail, as far as the caller's contacts here tell, and why: a sentence, and the same as data.
+    """Who may see a mail, and why: a sentence, and the same as data.
 
-    ``members`` begins with the mailbox's owner; it names the owner alone where the mail is not shared.
+    ``members`` begins with the mailbox's owner; it names the owner alone where the mail is not shared. Of a colleague's
+    mail it tells what the contacts at hand open. ``partial``: of very many addresses not all were looked at.
     """
 
     shared: bool
     reason: Reason
     members: list[AudienceMember]
     text: dict[Language, str]
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ _WORDS: Final[Mapping[Language, _Words]] = {
 
 
 def plan_audience(door: Door, facts: Facts, view: View, doors: Doors) -> Audience:
-    """Who may see this mail of the door's mailbox by the contacts at hand."""
+    """Who may see this mail of the door's mailbox by the view's contacts."""
     shared_by = door.shared_by(facts)
     owner = AudienceMember(kind="user", id=door.owner, name=doors.name(door.owner))
     if not shared_by:
@@ -100,7 +102,7 @@ def plan_audience(door: Door, facts: Facts, view: View, doors: Doors) -> Audienc
         text: dict[Language, str] = {language: words.only_you[reason] for language, words in _WORDS.items()}
         return Audience(shared=False, reason=reason, members=[owner], text=text)
     contacts = [contact for contact in view.contacts if contact.contact_id in shared_by]
-    members = [owner, *_viewers(contacts, door.owner, doors)]
+    members = [owner, *_viewers(contacts, door.owner, view.viewer, doors)]
     reason = "public_sharing" if door.level is SharingLevel.PUBLIC else "shared_contact"
 
     def say(words: _Words) -> str:
@@ -123,10 +125,13 @@ def _closed_reason(door: Door, facts: Facts) -> Reason:
     return "address_not_open"
 
 
-def _viewers(contacts: Sequence[Contact], owner: str, doors: Doors) -> list[AudienceMember]:
+def _viewers(contacts: Sequence[Contact], owner: str, reader: User, doors: Doors) -> list[AudienceMember]:
     found: dict[tuple[str, str], AudienceMember] = {}
     for contact in contacts:
         for one in _viewers_of(contact, doors):
+            if not sharing.may_see(contact, reader):
+                # That somebody sees the mail is the reader's business, by which contact is not.
+                one.contact_id = ""
             if one.id != owner:
                 found.setdefault((one.kind, one.id), one)
     everyone = found.get(("everyone", ""))

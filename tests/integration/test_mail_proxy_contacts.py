@@ -209,6 +209,33 @@ def test_a_colleagues_mail_opened(team: Stack) -> None:
     assert content.headers["Content-Disposition"].startswith("attachment")
 
 
+def test_ones_own_mail_tells_who_else_sees_it_by_any_contact(team: Stack) -> None:
+    """Mail with Jonas, who is not shared, is seen by those who see Mia, who is and got a copy."""
+    team.mail("anna", JONAS, "Runde", cc="mia@customer.example")
+    (alone,) = emails(team, "anna", "jonas")["entries"]
+    share(team)
+    (shared,) = emails(team, "anna", "jonas")["entries"]
+
+    assert (False, "contact_not_shared") == (alone["audience"]["shared"], alone["audience"]["reason"])
+    assert "Visible to: you, everyone in the CRM (shared contact)." == shared["audience"]["text"]["en"]
+    assert "mia" == shared["audience"]["members"][1]["contact_id"]
+
+
+def test_ones_own_audience_names_people_of_unseen_contacts(team: Stack) -> None:
+    """By a contact that Anna may not see, she learns that Ben sees her mail, and not what contact it is."""
+    team.ask("anna", "PATCH", CONNECTION, json={"sharing": "public"})
+    address = {"address": "chef@weber-bau.example", "added_at": "2026-01-01T00:00:00Z"}
+    upsert(team, contacts=[{"id": "secret", "name": "Secret", "addresses": [address], "owner": "ben"}])
+    mail_id = team.mail("anna", "chef@weber-bau.example", cc="petra.lang@lang-praxis.example")
+
+    (own,) = emails(team, "anna", "petra")["entries"]
+    opened_by_anna = opened(team, mail_id, "anna", "petra").json()
+
+    assert [("anna", ""), ("ben", "")] == [(one["id"], one["contact_id"]) for one in own["audience"]["members"]]
+    assert own["audience"] == opened_by_anna["audience"]
+    assert (True, ["INBOX", "UNREAD"]) == (opened_by_anna["unread"], sorted(opened_by_anna["labels"]))
+
+
 def test_bcc_finds_nothing_for_a_colleague(team: Stack) -> None:
     """Searching for an address to which a mail went in secret finds the mail for its owner alone."""
     mail_id = sent_by_anna(team, "Angebot", bcc="boss@elsewhere.example")
