@@ -16,6 +16,7 @@ from common import (
     contact_summary,
     directory_load,
     downloads,
+    explain,
     mail_actions,
     mailbox_view,
     notices,
@@ -26,7 +27,7 @@ from common import (
 )
 from common.cache import answers
 from common.reading_api import LookQuery, MessageAnswer, ThreadAnswer
-from common.session import Access, open_member, open_session
+from common.session import Access, open_mailbox, open_member, open_session
 
 app = web.App("mail_proxy")
 
@@ -100,6 +101,16 @@ def show_notices(call: web.Call) -> Response:
         return Response(status=304, headers={"ETag": etag})
     answer = notices.list_notices(member, query)
     return web.json_response(answer, headers={"ETag": etag} if etag else {})
+
+
+@app.route("GET", "/messages/{id}/category", web.USER, answer=explain.Explanation)
+def explain_category(call: web.Call) -> Response:
+    """Why a mail is where it is: contact, deals, the rule that decided, the sweep, or why not."""
+    (mail_id,) = web.verify_gmail_ids([call.params["id"]])
+    member = open_member(call.caller)
+    member.verify_access(Access.READ)
+    with opening.named_thing():
+        return web.json_response(explain.explain(member.context, mail_id, lambda: open_mailbox(member)))
 
 
 @app.route("DELETE", "/messages/{id}/pin", web.USER, status=204)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from local.crm.people import ANNA
 from local.stack import Stack
-from tests.integration.mailbox_rig import MIA, gmail_calls, refusal
+from tests.integration.mailbox_rig import MIA, counted, gmail_calls, refusal
 
 pytestmark = pytest.mark.integration
 
@@ -79,6 +81,30 @@ def test_undo_leaves_what_a_hand_has_moved(sorted_mailbox: Stack) -> None:
     assert "TRASH" in sorted_mailbox.labels_of("anna", mail_id)
 
 
+def test_mails_say_why_they_are_where_they_are(sorted_mailbox: Stack) -> None:
+    """A filed mail names contact, deals, rule and sweep, without Gmail; a stranger's is looked at, for one get."""
+    filed = arrive(sorted_mailbox)
+    sorted_mailbox.sweep()
+    stranger = sorted_mailbox.mail("anna", "stranger@elsewhere.example")
+    sorted_mailbox.settle()
+    answers: list[Any] = []
+
+    def ask(mail_id: str) -> None:
+        answers.append(sorted_mailbox.ask("anna", "GET", f"/mail_proxy/messages/{mail_id}/category"))
+
+    calls = gmail_calls(sorted_mailbox, lambda: ask(filed))
+    more = gmail_calls(sorted_mailbox, lambda: ask(stranger))
+
+    assert [] == calls
+    assert {"messages.get": 1} == counted(more)
+    assert ("closing_this_month", ["mia"]) == (answers[0]["place"], [one["id"] for one in answers[0]["contacts"]])
+    assert [("d-01", True)] == [(deal["id"], deal["decides"]) for deal in answers[0]["deals"]]
+    assert answers[0]["sweep"] is not None
+    assert (None, []) == (answers[1]["place"], answers[1]["contacts"])
+    assert answers[0]["reason"] != answers[1]["reason"]
+    assert {"de", "en"} == set(answers[0]["text"])
+
+
 def test_list_of_sweeps_asks_nothing_of_gmail(sorted_mailbox: Stack) -> None:
     """What sweeps did stands in Firestore."""
     assert [] == gmail_calls(sorted_mailbox, lambda: sorted_mailbox.ask("anna", "GET", "/mail_proxy/sweeps"))
@@ -90,6 +116,7 @@ def test_list_of_sweeps_asks_nothing_of_gmail(sorted_mailbox: Stack) -> None:
         ("POST", "/mail_proxy/sweeps/unknown/undo"),
         ("DELETE", "/mail_proxy/messages/18c0ffee/pin"),
         ("GET", "/mail_proxy/messages/18c0ffee18c0ffee/category"),
+        ("GET", "/mail_proxy/messages/zzz/category"),
     ],
 )
 def test_unknown_sweeps_and_mails(sorted_mailbox: Stack, method: str, path: str) -> None:
