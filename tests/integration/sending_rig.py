@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -80,6 +81,14 @@ def files_of(message: EmailMessage) -> dict[str, bytes]:
 
 def inject(stack: Stack, service: str, method: str, **fault: Any) -> None:
     stack.faults.inject(Fault(service, method, **fault))
+
+
+def pass_time(stack: Stack, seconds: float) -> None:
+    """Lets so much time pass, with everything that is due in it."""
+    end = stack.clock.now() + timedelta(seconds=seconds)
+    stack.catch_up(within_s=seconds)
+    stack.advance(max(0.0, (end - stack.clock.now()).total_seconds()))
+    stack.settle()
 
 
 def calls_of(stack: Stack, work: Callable[[], Any], service: str = "gmail") -> list[str]:

@@ -17,6 +17,7 @@ from tests.integration.sending_rig import (
     calls_of,
     inject,
     mail,
+    pass_time,
     post,
     problem,
     received,
@@ -150,7 +151,7 @@ def test_lost_answer_is_looked_for_again(anna: Stack) -> None:
     first, second = post(anna, mail()), post(anna, mail())
     before = state(anna)
     anna.faults.clear()
-    anna.catch_up(within_s=60)
+    pass_time(anna, 60)
 
     assert [(202, "pending"), (202, "pending")] == [answers(first), answers(second)]
     assert ("pending", "answer-lost") == before
@@ -165,9 +166,9 @@ def test_mail_that_is_not_found_is_unknown(anna: Stack, elsewhere: int) -> None:
     first = post(anna, mail())
     for number in range(elsewhere):
         post(anna, mail(), key=f"other-{number}")
-    anna.catch_up(within_s=500)
+    pass_time(anna, 500)
     before = state(anna)
-    anna.catch_up(within_s=600)
+    pass_time(anna, 600)
 
     assert (202, "pending") == answers(first)
     assert ("pending", "answer-lost") == before
@@ -183,7 +184,7 @@ def test_looking_goes_on_while_the_mailbox_is_limited(anna: Stack) -> None:
     hint = f"User-rate limit exceeded.  Retry after {until.replace('2026', '2027')}"
     inject(anna, "gmail", LIST, status=429, reason="rateLimitExceeded", message=hint)
     first = post(anna, mail())
-    anna.catch_up(within_s=1200)
+    pass_time(anna, 1200)
 
     assert (202, "pending") == answers(first)
     assert ("pending", "answer-lost") == state(anna)
@@ -227,7 +228,7 @@ def test_trouble_with_the_ledger_sends_no_second_mail(anna: Stack, step: int, fa
     anna.faults.clear()
     anna.advance(200)
     post(anna, mail())
-    anna.catch_up(within_s=60)
+    pass_time(anna, 60)
     last = post(anna, mail())
 
     # A write whose answer alone was lost is recognised as one's own; and a mail that is out is out.
@@ -254,7 +255,7 @@ def test_crash_while_handing_over(anna: Stack, arrives: bool) -> None:
     soon = post(anna, mail())
     anna.advance(160)
     later = post(anna, mail())
-    anna.catch_up(within_s=700)
+    pass_time(anna, 700)
 
     assert (409, "send-in-flight") == problem(soon)
     assert (202, "pending") == answers(later)
