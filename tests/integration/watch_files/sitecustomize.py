@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _log = os.open(os.environ["WATCHED_FILES"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -19,4 +20,6 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
         os.write(_log, f"{arguments[0]!r}\n".encode())
 
 
+# Where temporary files go is found out by writing one of four bytes, once a process: done here, before anybody listens.
+tempfile.gettempdir()
 sys.addaudithook(_note)
