@@ -201,7 +201,12 @@ def _hear(errand: Errand, connection: Connection, problem: Problem) -> None:
     )
     if errand.attempt >= _TOLD_FROM or not problem.retryable:
         watching.save_error(connection, problem.code)
-    if errand.attempt < _MOST_ATTEMPTS:
+    if problem.retryable and errand.kind in _RUNS:
+        # A run's tries are its steps: as long as it gets on, they do not count.
+        _leave(errand, connection, clock.now() + magnet_tasks.pause(_TOLD_FROM))
+    elif errand.attempt < _MOST_ATTEMPTS:
+        # A run that Gmail refuses begins anew: its page token may be over.
+        errand = msgspec.structs.replace(errand, page="")
         _leave(errand, connection, clock.now() + magnet_tasks.pause(errand.attempt + 1))
 
 

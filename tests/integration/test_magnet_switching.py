@@ -113,6 +113,31 @@ def test_backfill_gives_way_at_a_rate_limit(crm: Stack) -> None:
     assert "" == sync(crm)["backfill"]
 
 
+def test_run_that_gmail_refuses_begins_anew(crm: Stack) -> None:
+    """Where Gmail no longer takes a run's page, the run starts from its beginning and comes to its end."""
+    crm.connect("anna")
+    mail_id = crm.mail("anna", MIA, at=crm.clock.now() - timedelta(days=2))
+    crm.faults.inject(Fault("gmail", "users.messages.list", status=400, reason="invalidArgument"))
+    crm.switch_on("anna", mailmagnet=True)
+    crm.catch_up(within_s=300)
+
+    assert ([mail_id], "") == (list(notices(crm)), sync(crm)["backfill"])
+
+
+def test_long_run_outlives_an_outage(crm: Stack) -> None:
+    """A run that Gmail fails at its two-hundredth step goes on all the same: its steps are no tries."""
+    crm.connect("anna")
+    mail_id = crm.mail("anna", MIA, at=crm.clock.now() - timedelta(days=2))
+    crm.faults.inject(Fault("gmail", "users.messages.list", status=503, count=2))
+    crm.switch_on("anna", mailmagnet=True)
+    crm.google.tasks.clear()
+    step = {"kind": "backfill", "user": "anna", "generation": generation(crm), "id": sync(crm)["backfill"]}
+    send_task(crm, {**step, "attempt": 200})
+    crm.catch_up(within_s=300)
+
+    assert ([mail_id], "") == (list(notices(crm)), sync(crm)["backfill"])
+
+
 def test_mail_during_the_start_is_noticed_unseen(crm: Stack) -> None:
     """A mail that comes while MailMagnet starts is noticed as new."""
     crm.connect("anna")
