@@ -338,6 +338,30 @@ def test_trouble_of_the_store_is_told_to_the_queue(magnet: Stack) -> None:
     assert [mail_id] == list(notices(magnet))
 
 
+@pytest.mark.parametrize(
+    ("service", "method"),
+    [
+        ("firestore", "Commit"),
+        ("firestore", "BatchGetDocuments"),
+        ("firestore", "RunQuery"),
+        ("gmail", "users.history.list"),
+        ("gmail", "users.messages.get"),
+        ("pubsub", "push"),
+    ],
+)
+def test_lost_answer_loses_and_doubles_nothing(magnet: Stack, service: str, method: str) -> None:
+    """Work that was done but whose answer got lost is done again, and comes to the same."""
+    magnet.faults.inject(Fault(service, method, drop_answer=True))
+    mail_id = magnet.mail("anna", MIA)
+    magnet.settle()
+    magnet.catch_up(within_s=120)
+    magnet.advance(5)
+    magnet.settle()
+
+    assert [mail_id] == list(notices(magnet))
+    assert 1 == len([path for path in magnet.documents() if "/senders/" in path])
+
+
 def test_lost_race_repeats_nothing(magnet: Stack) -> None:
     """The same push delivered five times at once makes one notice."""
     with unpushed(magnet):
