@@ -1,1 +1,4 @@
-"""A Google and a CRM on one machine: stand-ins that speak the real wire protocols. Never deployed, never imported by the product."""
+"""A Google and a CRM on one machine: stand-ins that speak the real wire protocols.
+
+Never deployed, never imported by the product.
+"""

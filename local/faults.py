@@ -1,4 +1,4 @@
-"""Faults that tests inject into the stand-ins: a status, a delay, an answer that is lost, by service, method and mailbox."""
+"""Faults that tests inject into the stand-ins: a status, a delay, a lost answer; by service, method and mailbox."""
 
 from __future__ import annotations
 

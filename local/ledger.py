@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """One call as the stand-in saw it. ``started_s`` and ``ended_s`` are monotonic; calls of one batch share ``http_id``."""
+    """One call as the stand-in saw it. Its times are monotonic; calls of one batch share ``http_id``."""
 
     service: str
     method: str
