@@ -17,6 +17,7 @@ from common.model import AuditRecord, Policy
 CONNECTED: Final = "connection_created"
 RECONNECTED: Final = "connection_reconnected"
 CHANGED: Final = "connection_changed"
+SUSPENDED: Final = "connection_suspended"
 DEACTIVATED: Final = "connection_deactivated"
 REAUTH_REQUIRED: Final = "reauth_required"
 CLAIM_REFUSED: Final = "claim_refused"

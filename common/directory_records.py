@@ -102,7 +102,7 @@ def plan_user(given: DirectoryUser, known: User | None, now: datetime) -> User:
         )
     if given.active is None:
         raise RecordRefused("invalid-record", "active is missing")
-    return replace(
+    told = replace(
         before,
         active=given.active,
         role=given.role,
@@ -110,10 +110,11 @@ def plan_user(given: DirectoryUser, known: User | None, now: datetime) -> User:
         email=_parse_address(given.email, "email") if given.email else "",
         name=given.name,
         heard_at=now,
-        inactive_since=None if given.active else before.inactive_since or now,
         deleted=False,
         expires_at=None,
     )
+    # Who loses the permission has left as well; what else is told of them later does not put that off.
+    return replace(told, inactive_since=None if is_permitted(told) else before.inactive_since or now)
 
 
 def is_permitted(user: User) -> bool:

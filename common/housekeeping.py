@@ -15,9 +15,10 @@ from google.api_core import exceptions as google_errors
 from common import audit, clock, log, revocation, secrets, tasks
 from common.config import config
 from common.deactivation import apply_deactivation
+from common.directory_records import is_permitted
 from common.errors import Unavailable
 from common.keys import keys
-from common.model import PERMISSION, User
+from common.model import User
 from common.store.client import store
 
 LEFT_FOR: Final = timedelta(days=7)
@@ -100,10 +101,8 @@ def apply_users(after: str) -> None:
 
 def has_left(user: User, now: datetime) -> bool:
     """Whether the directory has said for seven days that this user is gone, or not permitted any more."""
-    if user.inactive_since is not None and not user.active:
-        return now - user.inactive_since >= LEFT_FOR
-    is_gone = user.deleted or not user.active or PERMISSION not in user.permissions
-    return is_gone and user.updated_at is not None and now - user.updated_at >= LEFT_FOR
+    since = user.inactive_since or user.updated_at
+    return not is_permitted(user) and since is not None and now - since >= LEFT_FOR
 
 
 def apply_leave(user_id: str) -> None:

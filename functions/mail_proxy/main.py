@@ -22,6 +22,7 @@ from common import (
     notices,
     openapi,
     opening,
+    suspension,
     sweep,
     web,
 )
@@ -167,6 +168,7 @@ def summarise_contacts(call: web.Call) -> Response:
 def load_directory(call: web.Call) -> Response:
     """The CRM's back end upserts or deletes up to 400 users, contacts and deals, each judged by itself."""
     outcome = directory_load.apply_upsert(call.body(directory_load.UnverifiedDirectory))
+    suspension.apply_suspension(outcome.stopped_users, actor=call.caller.user_id)
     return web.json_response(outcome.answer)
 
 

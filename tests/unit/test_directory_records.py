@@ -168,12 +168,21 @@ def test_ids_are_printable_without_a_slash(record_id: str) -> None:
         assert "invalid-id" == refused.value.code
 
 
-def test_a_user_made_inactive_is_so_since_then() -> None:
-    """The moment is kept while the user stays inactive, and cleared when the user is active again."""
-    active = plan_user(DirectoryUser(id="anna", active=True), None, NOW)
-    inactive = plan_user(DirectoryUser(id="anna", active=False), active, NOW + DAY)
-    still = plan_user(DirectoryUser(id="anna", active=False), inactive, NOW + 2 * DAY)
-    again = plan_user(DirectoryUser(id="anna", active=True), still, NOW + 3 * DAY)
+@pytest.mark.parametrize(
+    "gone",
+    [
+        DirectoryUser(id="anna", active=False, permissions=[PERMISSION]),
+        DirectoryUser(id="anna", active=True),
+        DirectoryUser(id="anna", deleted=True),
+    ],
+)
+def test_a_user_made_inactive_is_so_since_then(gone: DirectoryUser) -> None:
+    """The moment is kept while the user stays inactive or without the permission, and cleared when that is over."""
+    permitted = DirectoryUser(id="anna", active=True, permissions=[PERMISSION])
+    active = plan_user(permitted, None, NOW)
+    inactive = plan_user(gone, active, NOW + DAY)
+    still = plan_user(gone, inactive, NOW + 2 * DAY)
+    again = plan_user(permitted, still, NOW + 3 * DAY)
 
     moments = [user.inactive_since for user in (active, inactive, still, again)]
     assert [None, NOW + DAY, NOW + DAY, None] == moments
