@@ -7,10 +7,11 @@ they stand.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from google.cloud import firestore
 
@@ -99,16 +100,18 @@ class Claimed:
 class Filer:
     """Moves mail in one mailbox. ``connection`` is kept up to date; ``is_complete``: all was done that was planned.
 
-    With ``pin`` what is moved is pinned too, and no record of a sweep is made: an undo.
+    Without ``keep_record`` no record of a sweep is made: an undo.
     """
 
-    def __init__(self, connection: Versioned[Connection], policy: Policy, gmail: Gmail, *, pin: bool = False) -> None:
+    def __init__(
+        self, connection: Versioned[Connection], policy: Policy, gmail: Gmail, *, keep_record: bool = True
+    ) -> None:
         self.connection = connection
         self.is_complete = True
         self.moved = 0
         self._gmail = gmail
         self._policy = policy
-        self._pin = pin
+        self._keep_record = keep_record
         self._record: Versioned[Sweep] | None = None
         self._begun: set[str] = set()
 
@@ -144,8 +147,7 @@ class Filer:
                 notices = [found[mail_id] for mail_id in held if mail_id in found]
                 continue
             self._record = record
-            if not self._pin:
-                self._begun |= {move.mail_id for move in planned.moves if held[move.mail_id].value.intent}
+            self._begun |= {move.mail_id for move in planned.moves if held[move.mail_id].value.intent}
             self.moved += len(planned.moves)
             return Claimed(planned.moves, planned.old)
         self.is_complete = False
@@ -153,13 +155,12 @@ class Filer:
 
     def _save(self, planned: Plan, held: Mapping[str, Versioned[Notice]]) -> Versioned[Sweep] | None:
         fresh = tuple(move for move in planned.moves if not held[move.mail_id].value.intent)
-        changes: dict[str, Any] = {"pinned": True} if self._pin else {}
         with store().batch() as batch:
             for move in planned.moves:
-                store().notices.update(held[move.mail_id], batch, intent=move.target, **changes)
+                store().notices.update(held[move.mail_id], batch, intent=move.target)
             for mail_id in planned.staying:
                 store().notices.update(held[mail_id], batch, filed=Category.NONE.value)
-            record = self._save_record(fresh, batch) if fresh and not self._pin else self._record
+            record = self._save_record(fresh, batch) if fresh and self._keep_record else self._record
             if planned.moves:
                 # Fails where MailMagnet was turned off meanwhile.
                 store().syncs.patch(
@@ -215,6 +216,40 @@ class Filer:
         is_over = running(context, self.connection.value.generation) is None
         if is_over or drained(context, self._gmail) is None or not settle(user_id, self._begun):
             self.is_complete = False
+
+
+def forget_overtaken(user_id: str) -> None:
+    """Forgets what earlier sweeps meant to do with mail that a hand has moved since. To be called after a drain."""
+    for notice in store().notices.open_intents(user_id):
+        if notice.value.pinned:
+            with contextlib.suppress(Lost):
+                store().notices.update(notice, intent="")
+
+
+def pin(user_id: str, mail_ids: Collection[str]) -> bool:
+    """Settles these mails' open intents and pins them. False where some keep changing meanwhile.
+
+    In one write: a pin beside an open intent says that a hand came between, and would have it put back.
+    """
+    listed, is_complete = sorted(mail_ids), True
+    for start in range(0, len(listed), PIECE):
+        is_complete = _pin_piece(user_id, listed[start : start + PIECE]) and is_complete
+    return is_complete
+
+
+def _pin_piece(user_id: str, mail_ids: Sequence[str]) -> bool:
+    for _ in range(TRIES):
+        found = store().notices.load_many(user_id, mail_ids)
+        try:
+            with store().batch() as batch:
+                for notice in found.values():
+                    if not notice.value.pinned:
+                        place = notice.value.intent or notice.value.filed
+                        store().notices.update(notice, batch, filed=place, intent="", pinned=True)
+        except Lost:
+            continue
+        return True
+    return False
 
 
 def settle(user_id: str, mail_ids: Collection[str]) -> bool:

@@ -117,10 +117,36 @@ def judge(
     Agreement is the echo of our own step and closes an open intent; contradiction is a person's hand and pins.
     ``vanished`` are labels of ours that no longer exist: that they came off is nobody's hand.
     """
+    if notice.pinned and notice.intent:
+        return _judge_after_hand(notice, list(changes), our_labels)
     judging = _Judging(notice, our_labels, frozenset(vanished))
     for change in changes:
         judging.take(change)
     return judging.verdict()
+
+
+def _judge_after_hand(notice: Notice, changes: list[Change], our_labels: Mapping[str, Category]) -> Verdict:
+    """A hand was told of before our step was: what the step took off is where the hand had put the mail.
+
+    Until the step shows, the intent stays open. A hand that comes after the step is left alone.
+    """
+    gone = any(change.kind is Kind.DELETED for change in changes)
+    waiting = Verdict(notice.filed, notice.intent, pinned=True, gone=gone)
+    ours = {label for label, category in our_labels.items() if category == notice.intent} or {INBOX}
+    places = our_labels.keys() | {INBOX}
+    added = [(one.record_id, one.labels & ours) for one in changes if one.kind is Kind.LABELS_ADDED]
+    removed = [(one.record_id, one.labels & places) for one in changes if one.kind is Kind.LABELS_REMOVED]
+    shows = [record_id for record_id, labels in added if labels]
+    if notice.intent == Category.NONE:
+        # What is too old for the inbox only loses our label.
+        shows += [record_id for record_id, labels in removed if not labels.isdisjoint(our_labels)]
+    if not shows:
+        return waiting
+    taken_off = frozenset[str]().union(*(labels for record_id, labels in removed if record_id >= min(shows)))
+    put_on = frozenset[str]().union(*(labels for _, labels in added))
+    changed = (taken_off or put_on) and taken_off.isdisjoint(ours)
+    put_back = Modify(taken_off, put_on) if changed else None
+    return Verdict(notice.filed, "", pinned=True, gone=gone, put_back=put_back)
 
 
 class _Judging:
@@ -180,7 +206,7 @@ class _Judging:
             # Our own step takes the mail out of the inbox; an archiving hand just before it has the same end.
             if self.intent not in LABELLED and self.filed not in LABELLED:
                 self._hand(remove=label)
-            elif self._moved_by_hand:
+            else:
                 self._archived_in = record_id
         elif label in TAKEN_AWAY:
             self._hand()

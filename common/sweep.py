@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import zip_longest
@@ -22,12 +22,25 @@ from msgspec import Struct, field
 
 from common import clock, log
 from common.categories import AddressCategory
+from common.dispatch import leave_sweep
 from common.errors import Conflict, NotFound, RetryableConflict
-from common.filing import PIECE, TRIES, Filer, drained, filing_for, open_background, plan_filing
+from common.filing import (
+    PIECE,
+    TRIES,
+    Filer,
+    drained,
+    filing_for,
+    forget_overtaken,
+    open_background,
+    pin,
+    plan_filing,
+    settle,
+)
 from common.gmail.client import Gmail
 from common.history import INBOX
 from common.keys import keys
 from common.magnet import Magnet, running
+from common.magnet_tasks import plan_slot
 from common.model import IN_INBOX, LABELLED, OUTSIDE, Category, Connection, Move, Notice, Sender, Sweep, Work
 from common.noticing import For, files_labels, load_categories, our_labels
 from common.paging import parse_page, seal_page
@@ -39,6 +52,7 @@ _MOST_SENDERS: Final = 300
 # What is not done by then is left to the next task; one may take five minutes.
 _LONGEST_S: Final = 200.0
 _SWEEPS_PAGE: Final = 20
+_ECHO_WITHIN: Final = timedelta(seconds=30)
 _THROWN_AWAY: Final = frozenset({"SPAM", "TRASH"})
 
 
@@ -109,6 +123,7 @@ class _Sweep:
         return outcome
 
     def _run(self) -> Outcome:
+        forget_overtaken(self._user_id)
         self._filer.heal()
         while True:
             work = store().work.load(self._user_id)
@@ -120,6 +135,9 @@ class _Sweep:
             if not self._file(sender.value.address for sender in senders):
                 return Outcome.UNFINISHED
             self._filer.settle_begun()
+            if self._filer.moved:
+                # Before the work is gone: whoever dies until then is swept again.
+                leave_settling(self._whose.connection)
             if not self._filer.is_complete or not self._is_as_wanted:
                 return Outcome.UNFINISHED
             has_more = len(senders) == _MOST_SENDERS
@@ -159,6 +177,27 @@ class _Sweep:
                 store().work.update(work, batch, due_at=clock.now())
             else:
                 store().work.delete(self._user_id, version=work.version, batch=batch)
+
+
+def leave_settling(connection: Connection) -> None:
+    """Leaves a task for soon after the echo of a sweep: Gmail drops pushes that follow another within a second."""
+    due = plan_slot(clock.now() + _ECHO_WITHIN, clock.now())
+    leave_sweep(connection.user_id, connection.generation, kind="settle", slot=f"settle {due.isoformat()}", at=due)
+
+
+def settle_echoes(user_id: str, generation: str) -> None:
+    """Drains for the echo of a sweep, where no push has had it drained. Two units then, else none.
+
+    What has no echo once the work is done has changed nothing at Gmail, and is settled. Raises what Gmail raises.
+    """
+    context = store().load_context(user_id)
+    if filing_for(context, generation) is None or running(context) is None:
+        return
+    if not store().notices.open_intents(user_id, limit=1) or drained(context, open_background(context)) is None:
+        return
+    if store().work.load(user_id) is None:
+        forget_overtaken(user_id)
+        settle(user_id, [notice.value.mail_id for notice in store().notices.open_intents(user_id)])
 
 
 class Decisions:
@@ -360,25 +399,37 @@ def undo(context: Context, gmail: Gmail, sweep_id: str) -> UndoAnswer:
     if current is None or current.connection is None:
         raise _busy()
     try:
-        restored, is_complete = _restore(held.value, current.connection, magnet, gmail)
-        if not is_complete:
-            raise _busy()
+        restored = _restore(held.value, current.connection, magnet, gmail)
         store().sweeps.update(held, undone_at=held.value.undone_at or clock.now())
     except Lost:
         raise _busy() from None
     return UndoAnswer(restored=restored, kept=len(held.value.moves) - restored)
 
 
-def _restore(held: Sweep, connection: Versioned[Connection], magnet: Magnet, gmail: Gmail) -> tuple[int, bool]:
+def _restore(held: Sweep, connection: Versioned[Connection], magnet: Magnet, gmail: Gmail) -> int:
+    """Moves back and pins; returns how many mails lie where they were before the sweep. Raises Lost."""
+    user_id = connection.value.user_id
     former = {move.mail_id: move for move in held.moves}
-    notices: Page = []
-    ids = list(former)
-    for start in range(0, len(ids), PIECE):
-        notices += store().notices.load_many(connection.value.user_id, ids[start : start + PIECE]).values()
-    filer = Filer(connection, magnet.whose.policy, gmail, pin=True)
+    filer = Filer(connection, magnet.whose.policy, gmail, keep_record=False)
     filer.heal()
-    filer.file(notices, partial(plan_undo, former))
-    return filer.moved, filer.is_complete
+    filer.file(_load_notices(user_id, list(former)), partial(plan_undo, former))
+    if not filer.is_complete:
+        raise Lost
+    back = [
+        notice.value.mail_id
+        for notice in _load_notices(user_id, list(former))
+        if (notice.value.intent or notice.value.filed) == _former_place(former[notice.value.mail_id])
+    ]
+    if not pin(user_id, back):
+        raise Lost
+    return len(back)
+
+
+def _load_notices(user_id: str, ids: list[str]) -> Page:
+    found: Page = []
+    for start in range(0, len(ids), PIECE):
+        found += store().notices.load_many(user_id, ids[start : start + PIECE]).values()
+    return found
 
 
 def plan_undo(former: Mapping[str, Move], notices: Iterable[Notice]) -> Plan:
@@ -386,12 +437,15 @@ def plan_undo(former: Mapping[str, Move], notices: Iterable[Notice]) -> Plan:
     moves: list[Move] = []
     for notice in notices:
         move = former[notice.mail_id]
-        back = move.source if move.source in LABELLED else Category.NONE.value
+        back = _former_place(move)
         is_there = notice.intent == move.target or (notice.filed == move.target and not notice.intent)
-        is_begun = notice.pinned and notice.intent == back
-        if is_begun or (is_there and not notice.pinned):
+        if not notice.pinned and (is_there or notice.intent == back):
             moves.append(Move(mail_id=notice.mail_id, source=notice.filed, target=back))
     return Plan(tuple(moves))
+
+
+def _former_place(move: Move) -> str:
+    return move.source if move.source in LABELLED else Category.NONE.value
 
 
 def release_pin(context: Context, gmail: Gmail, mail_id: str) -> None:

@@ -22,15 +22,15 @@ from common.labels import apply_labels, delete_labels
 from common.model import Connection, Feature, Work
 from common.oauth import granted_features
 from common.store.client import Context, Lost, store
-from common.sweep import Outcome, sweep
+from common.sweep import Outcome, settle_echoes, sweep
 
 # After that a sweep's work waits for the next dispatch, which comes within ten minutes; nothing recalls the others.
-_MOST_ATTEMPTS: Final = {"sweep": 5, "start": 60, "stop": 60}
+_MOST_ATTEMPTS: Final = {"sweep": 5, "settle": 5, "start": 60, "stop": 60}
 _DELETE_PIECE: Final = 1000
 _SENDERS_PAGE: Final = 300
 _GO_ON_IN: Final = timedelta(seconds=5)
 
-Kind = Literal["sweep", "start", "stop"]
+Kind = Literal["sweep", "settle", "start", "stop"]
 
 
 class Errand(msgspec.Struct, kw_only=True):
@@ -51,6 +51,8 @@ def apply_errand(errand: Errand) -> None:
     match errand.kind:
         case "sweep":
             _guard(errand, partial(_sweep, errand))
+        case "settle":
+            _guard(errand, partial(settle_echoes, errand.user, errand.generation))
         case "start":
             _guard(errand, partial(_start, errand))
         case "stop":
@@ -76,7 +78,7 @@ def _guard(errand: Errand, work: Callable[[], None]) -> None:
             attempt=errand.attempt,
             user=keys().hash("log", errand.user),
         )
-        if isinstance(problem, Unavailable) or errand.kind != "sweep":
+        if isinstance(problem, Unavailable) or errand.kind in ("start", "stop"):
             _leave(errand, clock.now() + magnet_tasks.pause(errand.attempt + 1))
 
 

@@ -163,6 +163,13 @@ def test_a_hand_that_threw_the_mail_away_before_our_step_keeps_it_away() -> None
     assert frozenset({"L3"}) == verdict.put_back.remove
 
 
+def test_a_hand_that_threw_the_mail_out_of_the_inbox_keeps_it_out() -> None:
+    """Thrown away in one record, which takes the mail out of the inbox first: it does not come back there."""
+    echo = Change(3, "a", Kind.LABELS_ADDED, frozenset({"L3"}))
+    verdict = judge(notice(intent=CUSTOMERS), [removed("INBOX"), added("TRASH"), echo], OURS)
+    assert Modify(frozenset(), frozenset({"L3"})) == verdict.put_back
+
+
 def test_a_deleted_label_is_nobodys_hand() -> None:
     """A label that vanished takes itself off its mails; the doubt is named first, so that somebody looks."""
     doubtful = judge(notice(CUSTOMERS), [removed("L3")], OURS)
@@ -175,3 +182,41 @@ def test_a_deleted_mail_is_gone() -> None:
     """What was deleted for good is told apart and never filed again."""
     verdict = judge(notice(), [Change(3, "a", Kind.DELETED)], OURS)
     assert (True, True) == (verdict.gone, verdict.pinned)
+
+
+# A hand that was told of before our step was: the notice is pinned, the intent still open.
+
+
+@pytest.mark.parametrize(
+    ("changes", "put_back"),
+    [
+        ([added("L3"), removed("L2")], Modify(frozenset({"L2"}), frozenset({"L3"}))),
+        ([removed("L2", "INBOX"), added("L3")], Modify(frozenset({"L2", "INBOX"}), frozenset({"L3"}))),
+        ([added("L3")], Modify(frozenset(), frozenset({"L3"}))),
+    ],
+)
+def test_a_hand_told_of_earlier_is_restored_from_what_our_step_took_off(
+    changes: list[Change], put_back: Modify
+) -> None:
+    """Where the hand had put the mail, our step itself says: that goes on again, and our label comes off."""
+    verdict = judge(notice(intent=CUSTOMERS, pinned=True), changes, OURS)
+    assert (put_back, "", True) == (verdict.put_back, verdict.intent, verdict.pinned)
+
+
+def test_a_step_back_to_the_inbox_is_undone_for_an_earlier_hand() -> None:
+    """The step to the inbox took off the label that the hand had chosen."""
+    verdict = judge(notice(CUSTOMERS, intent=NONE, pinned=True), [added("INBOX"), removed("L2")], OURS)
+    assert Modify(frozenset({"L2"}), frozenset({"INBOX"})) == verdict.put_back
+
+
+def test_an_earlier_hand_waits_for_our_step() -> None:
+    """Until our step shows, the intent stays open; other labels are no step."""
+    verdict = judge(notice(intent=CUSTOMERS, pinned=True), [added("STARRED"), removed("UNREAD")], OURS)
+    assert (CUSTOMERS, None, True) == (verdict.intent, verdict.put_back, verdict.pinned)
+
+
+def test_a_hand_after_our_step_is_left_alone() -> None:
+    """Who took our label off afterwards has decided: nothing is put back."""
+    later = Change(9, "a", Kind.LABELS_REMOVED, frozenset({"L3"}))
+    verdict = judge(notice(intent=CUSTOMERS, pinned=True), [added("L3"), removed("L2"), later], OURS)
+    assert ("", None) == (verdict.intent, verdict.put_back)
