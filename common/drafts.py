@@ -12,7 +12,7 @@ from common.errors import NotFound
 from common.gmail.results import DraftRef
 from common.mail.reading import FULL_FIELDS, read_summary
 from common.mailbox_view import fetch_summaries
-from common.opening import Look, open_message
+from common.opening import Look, named_thing, open_message
 from common.paging import parse_page, seal_page
 from common.reading_api import MessageAnswer, MessageRow, row
 from common.send_api import Parcel
@@ -76,7 +76,8 @@ def list_drafts(session: Session, query: DraftsQuery) -> DraftsAnswer:
 
 def open_draft(session: Session, draft_id: str) -> DraftAnswer:
     """A draft with all that its body needs. Raises NotFound."""
-    resource = session.gmail.fetch_draft(draft_id, fields=_FIELDS)
+    with named_thing():
+        resource = session.gmail.fetch_draft(draft_id, fields=_FIELDS)
     return DraftAnswer(id=draft_id, message=open_message(session.gmail, resource, Look(with_bcc=True)))
 
 
@@ -86,6 +87,12 @@ def save_draft(session: Session, parcel: Parcel, draft_id: str = "") -> DraftSav
         if draft_id:
             return _saved(session.gmail.update_draft(draft_id, letter.raw, thread_id=letter.thread_id))
         return _saved(session.gmail.create_draft(letter.raw, thread_id=letter.thread_id))
+
+
+def delete_draft(session: Session, draft_id: str) -> None:
+    """Deletes a draft. Raises NotFound."""
+    with named_thing():
+        session.gmail.delete_draft(draft_id)
 
 
 def _saved(draft: DraftRef) -> DraftSaved:

@@ -21,7 +21,7 @@ from common.mail.headers import all_values, first_value
 from common.mail.reading import header_pairs
 from common.memory import byte_budget
 from common.model import Send, SendState
-from common.opening import COPIES
+from common.opening import COPIES, named_thing
 from common.send_api import Parcel, SendAnswer
 from common.send_ledger import RECONNECTED, SEND_HEADER, Held
 from common.session import Member, Session
@@ -157,7 +157,8 @@ def prepare_draft(session: Session, draft_id: str, spare_marker: str) -> ReadyDr
     20 units, 56 where it is marked, one more for an alias. Raises NotFound, and Unprocessable for a sender that is not
     the caller's.
     """
-    draft = session.gmail.fetch_draft(draft_id, format="metadata", fields=_DRAFT_FIELDS)
+    with named_thing():
+        draft = session.gmail.fetch_draft(draft_id, format="metadata", fields=_DRAFT_FIELDS)
     headers = header_pairs(draft)
     _verify_from(session, headers)
     markers = all_values(headers, SEND_HEADER)

@@ -96,7 +96,7 @@ def _register_drafts(app: web.App) -> None:
     def delete_draft(call: web.Call) -> Response:
         """Deletes a draft."""
         draft_id, session = _open_draft(call)
-        session.gmail.delete_draft(draft_id)
+        drafts.delete_draft(session, draft_id)
         return web.no_content()
 
     @app.route("POST", "/drafts/{id}/send", web.USER, answer=send_api.SendAnswer)

@@ -185,7 +185,7 @@ def test_who_a_draft_is_from(anna: Stack, sender: str, answer: tuple[int, str]) 
 def test_scope_is_needed(stack: Stack, method: str, path: str) -> None:
     """Drafts need the feature actions: without it each route says how to get it."""
     stack.connect("anna", features=["mail"])
-    body = {} if method in ("POST", "PUT") else None
+    body: dict[str, object] | None = {} if method in ("POST", "PUT") else None
     answer = stack.call("anna", method, f"{DRAFTS}{path}", json=body, headers={"Idempotency-Key": "key"})
 
     assert (409, "scope-missing", ["actions"]) == (*problem(answer), answer.json()["features"])

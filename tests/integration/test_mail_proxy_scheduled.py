@@ -229,7 +229,7 @@ def test_alias_that_is_gone(anna: Stack) -> None:
     mailbox = anna.google.gmail.mailbox(ANNA)
     mailbox.aliases.append(SendAs("sales@demo-crm.example"))
     try:
-        schedule(anna, **{"from": "sales@demo-crm.example"})
+        schedule(anna, HOUR_S, **{"from": "sales@demo-crm.example"})
     finally:
         mailbox.aliases.pop()
     pass_time(anna, 2 * HOUR_S)

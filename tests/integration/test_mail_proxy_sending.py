@@ -1,8 +1,8 @@
-"""What people write goes out as they mean it: new mails, answers, forwarded ones, files, aliases; what they may not, not."""
+"""What people write goes out as they mean it: new mails, answers, forwarded ones, files, aliases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 
 import pytest
@@ -39,13 +39,13 @@ def anna(stack: Stack) -> Stack:
 
 
 @pytest.fixture
-def aliased(stack: Stack) -> Stack:
+def aliased(stack: Stack) -> Iterator[Stack]:
     """Anna has two more addresses, of which one is verified."""
     stack.google.gmail.mailbox(ANNA).aliases += [
         SendAs(SALES, display_name="Vertrieb", signature="<b>Vertrieb</b><script>x()</script>", reply_to=ANNA),
         SendAs("old@demo-crm.example", verification_status="pending"),
     ]
-    yield begin(stack)  # type: ignore[misc]
+    yield begin(stack)
     del stack.google.gmail.mailbox(ANNA).aliases[1:]
 
 
@@ -380,7 +380,7 @@ def test_reply_to_a_mail_that_is_gone(anna: Stack) -> None:
 def with_files() -> EmailMessage:
     message = from_mia(Bcc="secret@customer.example")
     message.add_alternative('<p>Wann <b>kommt</b> es?<img src="cid:pic"></p>', subtype="html")
-    message.get_payload()[1].add_related(PNG, "image", "png", cid="<pic>", filename="pic.png")  # type: ignore[union-attr, call-arg, arg-type, index]
+    message.get_payload()[1].add_related(PNG, "image", "png", cid="<pic>", filename="pic.png")  # type: ignore[union-attr, index]
     message.add_attachment(b"%PDF-1.7", "application", "pdf", filename="Plan für Köln.pdf")
     message.add_attachment(from_mia(Subject="Inneres"))
     return message

@@ -1,4 +1,4 @@
-"""A mail goes out at most once for each Idempotency-Key: in parallel, after lost answers, after a crash at any point."""
+"""A mail goes out at most once for each Idempotency-Key: in parallel, after lost answers, after a crash."""
 
 from __future__ import annotations
 
