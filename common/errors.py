@@ -6,6 +6,7 @@
     ├── Forbidden                403  a valid token that may not do this
     ├── NotFound                 404  not there, or not for this caller: never told apart
     ├── Conflict                 409  the state forbids it, or somebody else was faster
+    ├── PreconditionFailed       412  what the caller has read is not what there is any more
     ├── TooLarge                 413  the body is above a limit
     ├── Unprocessable            422  well-formed, but not acceptable
     ├── RateLimited              429  Gmail's or our own budget is used up, until ``retry_at``
@@ -75,6 +76,11 @@ class Conflict(Problem):
 
 class RetryableConflict(Conflict):
     retryable = True
+
+
+class PreconditionFailed(Problem):
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "changed-meanwhile"
 
 
 class TooLarge(Problem):

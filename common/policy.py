@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -10,10 +11,11 @@ import msgspec
 
 from common import audit, clock, sharing
 from common.directory import directory
-from common.errors import RetryableConflict, Unprocessable
+from common.errors import PreconditionFailed, RetryableConflict, Unprocessable
+from common.keys import keys
 from common.mail.addresses import normalise_domain
 from common.model import Feature, Policy, SharingLevel
-from common.store.client import Lost, store
+from common.store.client import Lost, Versioned, store
 
 USERS_CHOICE: Final = "users_choice"
 _PAGE: Final = 200
@@ -104,27 +106,35 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def apply_policy(body: PolicyBody, actor: str) -> Policy:
-    """Stores the policy with its audit record, in one commit. Raises Unprocessable, or RetryableConflict."""
+def etag(held: Versioned[Policy]) -> str:
+    """The entity tag of the policy as it was read (RFC 9110, 8.8.3); one tag for the defaults."""
+    return f'"{keys().hash("policy", held.version.isoformat() if held.version else "")}"'
+
+
+def apply_policy(
+    body: PolicyBody, actor: str, is_expected: Callable[[str], bool] = lambda _: True
+) -> Versioned[Policy]:
+    """Stores the policy with its audit record, in one commit, if its tag is expected; returns it as stored.
+
+    Raises Unprocessable, PreconditionFailed, or RetryableConflict.
+    """
     new = parse_policy(body)
     held = store().policies.load_policy()
+    if not is_expected(etag(held)):
+        raise PreconditionFailed("policy-changed-meanwhile", "another administrator was faster: read it again")
     changes = plan_changes(held.value, new)
     if not changes:
-        return new
+        return held
     record = audit.new_record(new, actor=actor, action=audit.POLICY, subject="policy", what="; ".join(changes))
     try:
         with store().batch() as batch:
-            store().policies.update(held, batch=batch, **_all_fields(new))
+            stored = store().policies.replace(held, new, batch=batch)
             store().audit.add(record, batch=batch)
     except Lost as error:
         raise RetryableConflict(
             "policy-changed-meanwhile", "another administrator was faster: read it again"
         ) from error
-    return new
-
-
-def _all_fields(policy: Policy) -> dict[str, Any]:
-    return {entry.name: getattr(policy, entry.name) for entry in fields(Policy)}
+    return stored
 
 
 def answer(policy: Policy) -> PolicyAnswer:

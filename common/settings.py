@@ -7,6 +7,7 @@ step of every handler, so what is turned off stops at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ from common.policy import Domain, parse_domains
 from common.store.client import Context, Lost, store
 
 _TRIES: Final = 5
+_LOOK_AFTER: Final = timedelta(seconds=60)
 
 
 class ConnectionPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -52,11 +54,16 @@ def apply_patch(caller: Caller, patch: ConnectionPatch) -> None:
             raise Conflict("not-connected", "connect a Gmail mailbox first: POST /authorize")
         changes = plan_changes(context.connection.value, patch, context.policy.value, user)
         _verify_labels_owner(context, changes)
+        starts = plan_starts(context.connection.value, patch)
+        for start in starts:
+            if start.kind == "stop":
+                # First, so that what is held goes even if this dies after the commit; while it is on, it does nothing.
+                enqueue_start(context.connection.value, start, after=_LOOK_AFTER)
         try:
             _save(context, changes)
         except Lost:
             continue
-        for start in plan_starts(context.connection.value, patch):
+        for start in starts:
             enqueue_start(context.connection.value, start)
         return
     raise RetryableConflict("connection-changed-meanwhile")
@@ -159,8 +166,9 @@ def plan_starts(connection: Connection, patch: ConnectionPatch) -> list[Start]:
     return starts
 
 
-def enqueue_start(connection: Connection, start: Start) -> None:
+def enqueue_start(connection: Connection, start: Start, *, after: timedelta = timedelta()) -> None:
     """Leaves the task; the time in its slot keeps the same change an hour later from being taken for this one."""
+    at = clock.now() + after
     settings = config()
     is_magnet = start.function == "magnet_ingest"
     function_url = settings.magnet_ingest_url if is_magnet else settings.label_sweep_url
@@ -170,6 +178,7 @@ def enqueue_start(connection: Connection, start: Start) -> None:
         {"kind": start.kind, "user": connection.user_id, "generation": connection.generation},
         user_id=connection.user_id,
         generation=connection.generation,
-        slot=f"{start.function} {clock.now().isoformat(timespec='milliseconds')}",
+        slot=f"{start.function} {at.isoformat(timespec='milliseconds')}",
         audience=function_url,
+        at=at if after else None,
     )

@@ -204,7 +204,7 @@ class App:
         if methods and _is_allowed_origin(request):
             response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
             response.headers["Access-Control-Allow-Headers"] = (
-                "Authorization, Content-Type, Idempotency-Key, If-None-Match, Accept-Language"
+                "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Accept-Language"
             )
             response.headers["Access-Control-Max-Age"] = "600"
         return response

@@ -18,8 +18,9 @@ from common import settings as connection_settings
 from common.errors import BadRequest
 from common.health import Language
 from common.membership import verify_member
+from common.model import Policy
 from common.paging import parse_page, seal_page
-from common.store.client import store
+from common.store.client import Versioned, store
 
 app = web.App("oauth_callback")
 HOUSEKEEPER = web.service("housekeeping_service_account", "oauth_callback_url")
@@ -106,15 +107,23 @@ def data(call: web.Call) -> Response:
 def show_policy(call: web.Call) -> Response:
     """The organisation's policy, for administrators."""
     _verify_admin(call)
-    return web.json_response(policy.answer(store().policies.load_policy().value))
+    return _policy_answer(store().policies.load_policy())
 
 
 @app.route("PUT", "/policy", web.ADMIN, body=policy.PolicyBody, answer=policy.PolicyAnswer)
 def put_policy(call: web.Call) -> Response:
-    """Replaces the organisation's policy. What it narrows holds at once, what it widens once the owner accepts."""
+    """Replaces the organisation's policy. What it narrows holds at once, what it widens once the owner accepts.
+
+    With If-Match, only if it is still the one that was read.
+    """
     _verify_admin(call)
-    new = policy.apply_policy(call.body(policy.PolicyBody), call.caller.user_id)
-    return web.json_response(policy.answer(new))
+    expected = call.request.if_match
+    stored = policy.apply_policy(
+        call.body(policy.PolicyBody),
+        call.caller.user_id,
+        lambda tag: "If-Match" not in call.request.headers or expected.contains(tag.strip('"')),
+    )
+    return _policy_answer(stored)
 
 
 @app.route("GET", "/audit", web.ADMIN, query=connection.PageQuery, answer=audit.AuditPage)
@@ -168,6 +177,10 @@ openapi.serve(app)
 
 def _answer(call: web.Call, status: int = 200) -> Response:
     return web.json_response(connection.show_connection(call.caller, _language(call)), status)
+
+
+def _policy_answer(held: Versioned[Policy]) -> Response:
+    return web.json_response(policy.answer(held.value), headers={"ETag": policy.etag(held)})
 
 
 def _language(call: web.Call) -> Language:

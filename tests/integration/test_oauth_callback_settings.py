@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, refusal
 
@@ -199,6 +200,43 @@ def test_a_policy_is_read_as_it_was_written(stack: Stack) -> None:
     put_policy(stack)
     read = stack.ask("carla", "GET", f"{FUNCTION}/policy")
     assert ([], 30) == (read["internal_domains"], read["notice_retention_days"])
+
+
+def test_of_two_administrators_the_slower_is_told(stack: Stack) -> None:
+    """With If-Match a policy is replaced only as it was read; without, and with ``*``, whatever it is."""
+
+    def put(tag: str | None, zone: str) -> Any:
+        headers = {} if tag is None else {"If-Match": tag}
+        return stack.call("carla", "PUT", f"{FUNCTION}/policy", json={"time_zone": zone}, headers=headers)
+
+    read = stack.call("carla", "GET", f"{FUNCTION}/policy").headers["ETag"]
+    first = put(read, "Europe/Berlin")
+
+    assert (412, "policy-changed-meanwhile") == refusal(put(read, "Europe/Paris"))
+    assert (412, "policy-changed-meanwhile") == refusal(put(f"W/{first.headers['ETag']}", "Europe/Paris"))
+    assert [200] * 3 == [
+        put(tag, zone).status_code
+        for tag, zone in ((first.headers["ETag"], "Europe/Rome"), (None, "Europe/Oslo"), ("*", "Europe/Kyiv"))
+    ]
+    assert stack.call("carla", "GET", f"{FUNCTION}/policy").headers["ETag"] != read
+
+
+def test_what_is_turned_off_goes_even_if_its_task_was_not_left(stack: Stack) -> None:
+    """Where Cloud Tasks fails after the setting is stored, the task left before it ends watch and notices."""
+    stack.load_directory()
+    stack.connect("anna")
+    stack.switch_on("anna", mailmagnet=True)
+    stack.mail("anna", "mia@customer.example", auth="pass")
+    stack.settle()
+    stack.faults.inject(Fault("cloudtasks", "CreateTask", status=503, skip=1))
+
+    assert 503 == patch(stack, mailmagnet=False).status_code
+    assert "off" == show(stack)["mailmagnet"]["state"]
+    stack.catch_up(61)
+
+    assert [] == [path for path in stack.documents() if "/notices/" in path or path.startswith("sync/")]
+    with stack.google.gmail.mailbox("anna@demo-crm.example").lock:
+        assert stack.google.gmail.mailbox("anna@demo-crm.example").watch is None
 
 
 def test_changes_leave_an_audit_record(stack: Stack) -> None:
