@@ -6,6 +6,7 @@ Exits with 1 if a step did not do what it says. With ``--stay`` everything stays
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 import threading
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="stay up after the last step, until Ctrl-C")
     stay: bool = parser.parse_args(arguments).stay
+    # Ended by others as by Ctrl-C: everything stops in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _stack(stay) as stack:
             return _perform(stack, stay)

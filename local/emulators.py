@@ -1,7 +1,7 @@
 """Google's official Firestore and Pub/Sub emulators: finds them in the Cloud SDK, starts, resets and stops them.
 
 Owns their processes. They run in process groups of their own, because java survives its parent otherwise; all waiting
-is bounded. Imports nothing of the other stand-ins.
+is bounded. Of ``local`` imports the watchdog alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Self
+
+from local.watchdog import watchdog
 
 _JVM_FLAGS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _START_TIMEOUT_S = 30.0
@@ -66,6 +68,7 @@ class _Emulator:
         self._process = subprocess.Popen(
             command, stdout=self._output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
         )
+        watchdog().guard(self._process.pid)
         try:
             self._wait_until_up(timeout_s)
         except BaseException:
@@ -86,6 +89,7 @@ class _Emulator:
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._process.wait(_STOP_TIMEOUT_S)
+        watchdog().release(self._process.pid)
         self._output.close()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from local.watchdog import watchdog
+
 ROOT = Path(__file__).resolve().parent.parent
 _DEFAULT_THREADS = "8"
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
@@ -73,6 +75,7 @@ class FunctionProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        watchdog().guard(self._process.pid)
         give_up_s = time.monotonic() + timeout_s
         while not self._answers():
             if not self.is_running or time.monotonic() > give_up_s:
@@ -98,6 +101,7 @@ class FunctionProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=5)
+        watchdog().release(self._process.pid)
 
     def restart(self, env: Mapping[str, str] | None = None) -> None:
         """Stops and starts it on the same port, with another environment where one is given."""
