@@ -13,14 +13,17 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-from common import clock, tokens
-from common.errors import RateLimited
+from google.api_core import exceptions as google_errors
+
+from common import clock, log, tokens
+from common.errors import RateLimited, ReauthRequired
 from common.gmail import transport
 from common.gmail.budget import Share, slots
 from common.gmail.errors import Remedy, SendAmbiguous, Trouble, parse_trouble, unreachable
 from common.gmail.transport import AnswerLost, Http, NotSent, Refused
 from common.gmail.units import UNITS
 from common.model import Connection
+from common.oauth import MODIFY
 
 T = TypeVar("T")
 
@@ -28,6 +31,12 @@ BACK_OFF_TRIES: Final = 4
 _FIRST_WAIT_S: Final = 0.5
 _CALL_LIMIT_S: Final = 120.0
 _SLOT_WAIT_S: Final = 15.0
+# Refusals that stay until the user connects anew.
+_ENDING: Final = frozenset({"scope", "policy", "no-mailbox"})
+# What readonly does not suffice for, by the last word of the method (Gmail's discovery document, scopes).
+_CHANGING: Final = frozenset(
+    {"create", "delete", "update", "patch", "modify", "batchModify", "send", "trash", "untrash"}
+)
 
 
 @dataclass
@@ -64,7 +73,7 @@ class Session:
         """Executes reads in one HTTP request; each part has its answer or its trouble."""
         cost = {method: len(requests)}
         parts = self._run(cost, lambda http: transport.execute_batch(requests, http), repeatable=not self.background)
-        return {key: self._hear(part) if isinstance(part, Refused) else part for key, part in parts.items()}
+        return {key: self._hear(part, method) if isinstance(part, Refused) else part for key, part in parts.items()}
 
     def write(self, method: str, request: Any) -> Any:
         """Executes a request that changes something: tried again only where Gmail has refused it undone."""
@@ -82,7 +91,7 @@ class Session:
                 return self._attempt({method: 1}, lambda http: transport.execute_upload(request, http), fresh=True)
             except Refused as refused:
                 if refused.status < HTTPStatus.INTERNAL_SERVER_ERROR and refused.status != HTTPStatus.REQUEST_TIMEOUT:
-                    trouble = self._hear(refused)
+                    trouble = self._hear(refused, method)
             except NotSent:
                 trouble = unreachable()
             except AnswerLost:
@@ -114,7 +123,7 @@ class Session:
             try:
                 return self._attempt(cost, run)
             except Refused as refused:
-                trouble = self._hear(refused)
+                trouble = self._hear(refused, next(iter(cost)))
             except (NotSent, AnswerLost):
                 trouble = unreachable()
             # Raised out here, so that no cause hangs on it: its text would hold the URL.
@@ -153,12 +162,25 @@ class Session:
             case _:
                 return False
 
-    def _hear(self, refused: Refused) -> Trouble:
+    def _hear(self, refused: Refused, method: str) -> Trouble:
         trouble = parse_trouble(refused.status, refused.content)
+        if isinstance(trouble.problem, ReauthRequired):
+            self._mark_reauth(str(trouble.problem.members.get("reason", "")), method)
         if trouble.keep_until is not None:
             self.retry_after = trouble.keep_until
             self.keep_retry_after(trouble.keep_until)
         return trouble
+
+    def _mark_reauth(self, reason: str, method: str) -> None:
+        """Says that the grant has ended, where it has: not for a scope that the connection never had."""
+        is_held = MODIFY in self.connection.scopes or method.rpartition(".")[2] not in _CHANGING
+        if reason not in _ENDING or (reason == "scope" and not is_held):
+            return
+        try:
+            tokens.mark_reauth(self.connection, reason)
+        except google_errors.GoogleAPIError as error:
+            # The refusal itself is what the caller must hear of; the next who meets it says it.
+            log.failure("reauth", error)
 
     def _bearer(self) -> str:
         return tokens.access_token(self.connection, rejected=self._rejected)
