@@ -208,19 +208,20 @@ def _open_session(send: Send) -> Session | None:
 
 
 def _postpone_or_give_up(held: Held, task: SendTask, problem: Problem) -> None:
-    if _may_try_again(held.value, problem):
-        _leave_again(held.value, task, _next_try(task, problem))
+    at = _next_try(held.value, task, problem)
+    if at is not None:
+        _leave_again(held.value, task, at)
     else:
         send_lookup.give_up(held, SendState.FAILED, problem.code)
 
 
 def _settle_refusal(handed: Held, task: SendTask, problem: Problem) -> None:
     """Gmail has refused the mail: it waits on, or has failed."""
-    if _may_try_again(handed.value, problem):
+    at = _next_try(handed.value, task, problem)
+    if at is not None:
         try:
-            _leave_again(
-                handed.value, structs.replace(task, version=handed.value.version + 1), _next_try(task, problem)
-            )
+            waiting = structs.replace(task, version=handed.value.version + 1)
+            _leave_again(handed.value, waiting, at)
             send_ledger.advance(handed, state=SendState.SCHEDULED)
             return
         except (RetryableConflict, google_errors.GoogleAPIError) as error:
@@ -229,13 +230,18 @@ def _settle_refusal(handed: Held, task: SendTask, problem: Problem) -> None:
     send_lookup.tell(handed.value.user_id)
 
 
-def _may_try_again(send: Send, problem: Problem) -> bool:
-    return problem.retryable and clock.now() < (send.send_at or send.changed_at) + _TRY_FOR
+def _next_try(send: Send, task: SendTask, problem: Problem) -> datetime | None:
+    return plan_next_try(problem, task.attempt, send.send_at or send.changed_at, clock.now())
 
 
-def _next_try(task: SendTask, problem: Problem) -> datetime:
-    pause_s = min(_FIRST_PAUSE_S * 2 ** min(task.attempt, 20), _LONGEST_PAUSE_S)
-    at = clock.now() + timedelta(seconds=pause_s)
+def plan_next_try(problem: Problem, attempt: int, due: datetime, now: datetime) -> datetime | None:
+    """When a mail that was ``due`` is tried again after ``problem``; None where it has failed.
+
+    Trouble that passes is waited for: a minute at first, an hour at last, for a day and as long as Gmail says.
+    """
+    if not problem.retryable or now >= due + _TRY_FOR:
+        return None
+    at = now + timedelta(seconds=min(_FIRST_PAUSE_S * 2 ** min(attempt, 20), _LONGEST_PAUSE_S))
     return max(at, problem.retry_at or at)
 
 

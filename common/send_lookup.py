@@ -103,10 +103,24 @@ def pursue(held: Held) -> Send:
     return marked.value
 
 
-def _leave_look(send: Send, attempt: int, not_before: datetime | None = None) -> None:
-    pause_s = min(_FIRST_PAUSE_S * 2 ** min(attempt - 1, 20), _LONGEST_PAUSE_S)
-    at = clock.now() + timedelta(seconds=pause_s)
-    send_tasks.leave(send, "lookup", max(at, not_before or at), attempt=attempt)
+def _leave_look(send: Send, attempt: int, at: datetime | None = None) -> None:
+    send_tasks.leave(send, "lookup", at or clock.now() + _pause(attempt), attempt=attempt)
+
+
+def _pause(attempt: int) -> timedelta:
+    return timedelta(seconds=min(_FIRST_PAUSE_S * 2 ** min(attempt - 1, 20), _LONGEST_PAUSE_S))
+
+
+def plan_next_look(failure: Problem | None, attempt: int, handed_over_at: datetime, now: datetime) -> datetime | None:
+    """When a mail that look ``attempt`` did not find is looked for again; None where it is given up as unknown.
+
+    ``failure`` is why the look itself failed: one that passes is waited for, a day at most, else ten minutes are all.
+    """
+    could_not = failure is not None and failure.retryable
+    if now - handed_over_at >= (_LOOK_FOR_AT_MOST if could_not else LOOK_FOR):
+        return None
+    at = now + _pause(attempt + 1)
+    return max(at, failure.retry_at or at) if failure else at
 
 
 def look_when_over(send: Send) -> None:
@@ -119,7 +133,7 @@ def look_again(task: SendTask) -> None:
     held = store().sends.load(task.user, task.key)
     if held is None or held.value.state is not SendState.HANDING_OVER:
         return
-    send, age = held.value, clock.now() - held.value.changed_at
+    send = held.value
     failure: Problem | None = None
     found = ""
     try:
@@ -130,9 +144,9 @@ def look_again(task: SendTask) -> None:
     if found:
         send_ledger.settle(held, SendState.SENT, gmail_id=found)
         return
-    could_not = failure is not None and failure.retryable
-    if age < (_LOOK_FOR_AT_MOST if could_not else LOOK_FOR):
-        _leave_look(send, task.attempt + 1, failure.retry_at if failure else None)
+    at = plan_next_look(failure, task.attempt, send.changed_at, clock.now())
+    if at is not None:
+        _leave_look(send, task.attempt + 1, at)
         return
     give_up(held, SendState.UNKNOWN, UNKNOWN)
 
