@@ -137,7 +137,7 @@ def _addresses_seen(owner: Owner) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class MailFacts:
-    """What decides on the mail's side, as fetched just now. ``addresses`` are From, To and Cc, normalised; never Bcc."""
+    """The mail's side, as fetched just now; ``addresses`` are From, To and Cc, normalised, never Bcc."""
 
     addresses: frozenset[str]
     received_at: datetime

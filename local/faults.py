@@ -53,11 +53,7 @@ class Faults:
         """The fault that strikes this call, if any."""
         with self._lock:
             for fault in self._faults:
-                if (
-                    fault.service != service
-                    or fault.method not in ("*", method)
-                    or fault.mailbox not in ("*", mailbox)
-                ):
+                if fault.service != service or fault.method not in ("*", method) or fault.mailbox not in ("*", mailbox):
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1

@@ -296,7 +296,7 @@ def test_threads_are_read(google: Google, gmail: Gmail) -> None:
 
     assert [message_id] == [message["id"] for message in gmail.fetch_thread(thread_id, format="minimal")][:1]
     assert thread_id in gmail.list_threads(q="subject:Angebot").thread_ids
-    assert answer
+    assert answer.message_id in [message["id"] for message in gmail.fetch_thread(thread_id, format="minimal")]
 
 
 def test_identities_are_read(gmail: Gmail) -> None:
