@@ -9,9 +9,11 @@ import argparse
 import signal
 import socket
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from local.functions import ROOT, FunctionFailed
 from local.main_job import MainJob, StepLied, Told
@@ -27,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="stay up after the last step, until Ctrl-C")
     stay: bool = parser.parse_args(arguments).stay
-    # Ended by others as by Ctrl-C: everything stops in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with _stack(stay) as stack:
             return _perform(stack, stay)
@@ -76,7 +78,15 @@ def _stay(stack: Stack) -> None:
     stack.google.scheduler.set_automatic(True)
     _say(f"The demo CRM: {stack.crm_url} (Anna, Ben and Carla can connect; Google's consent page is local too)")
     _say(f"Deliver mail, move the clock, inject faults: {stack.control_url} (docs/architecture.md). Ctrl-C ends it.")
-    threading.Event().wait()
+    while True:
+        time.sleep(3600)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends everything in order, once: make and the terminal may both pass the same signal on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

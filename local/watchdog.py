@@ -6,6 +6,7 @@ library.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -34,6 +35,12 @@ class Watchdog:
         """Forgets the group: it has ended, and its number may be another's soon."""
         self._tell(f"-{group}")
 
+    def stop(self) -> None:
+        """Lets it kill what is still guarded, and waits until it has ended."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(timeout=5)
+
     def _tell(self, line: str) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):
             pipe = self._process.stdin
@@ -43,9 +50,20 @@ class Watchdog:
 
 
 @cache
+def _watchdog() -> Watchdog:
+    started = Watchdog()
+    atexit.register(started.stop)
+    return started
+
+
+_starting = threading.Lock()
+
+
 def watchdog() -> Watchdog:
     """The watchdog of this process, started when first asked for."""
-    return Watchdog()
+    # The cache alone would start one for each thread that asks at once.
+    with _starting:
+        return _watchdog()
 
 
 def watch(lines: IO[str]) -> None:
