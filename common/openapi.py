@@ -80,18 +80,20 @@ def _operation(app: App, route: Route, schemas: dict[int, Any]) -> dict[str, Any
         "tags": [app.name],
         "security": _security(route),
         "responses": {
-            str(int(route.status)): _answer(route, schemas),
+            **{str(int(status)): _answer(route, status, schemas) for status in _statuses(route)},
             "default": {
                 "description": "A problem.",
                 "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
             },
         },
     }
-    parameters = _path_parameters(route) + _query_parameters(route)
+    parameters = _path_parameters(route) + _query_parameters(route) + _header_parameters(route)
     if parameters:
         operation["parameters"] = parameters
     if route.body:
         content = {"application/json": {"schema": schemas[id(route.body)]}}
+        if route.files:
+            content["multipart/form-data"] = {"schema": _with_files(schemas[id(route.body)])}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
@@ -106,8 +108,21 @@ def _security(route: Route) -> list[dict[str, list[str]]]:
     return [{"google" if route.who.kind == "service" else "crm": []}]
 
 
-def _answer(route: Route, schemas: dict[int, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+def _statuses(route: Route) -> list[int]:
+    return [route.status, HTTPStatus.ACCEPTED] if route.accepts else [route.status]
+
+
+def _with_files(body_schema: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["message"],
+        "properties": {"message": body_schema},
+        "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},
+    }
+
+
+def _answer(route: Route, status: int, schemas: dict[int, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if route.answer:
         described["content"] = {"application/json": {"schema": schemas[id(route.answer)]}}
     return described
@@ -130,3 +145,10 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": name in required, "schema": property_schema}
         for name, property_schema in schema["properties"].items()
     ]
+
+
+def _header_parameters(route: Route) -> list[dict[str, Any]]:
+    if not route.keyed:
+        return []
+    schema = {"type": "string", "minLength": 1, "maxLength": 128}
+    return [{"name": "Idempotency-Key", "in": "header", "required": True, "schema": schema}]

@@ -134,6 +134,9 @@ class Route:
     summary: str = ""
     status: int = 200
     query: Any = None
+    files: bool = False
+    keyed: bool = False
+    accepts: bool = False
 
 
 class App:
@@ -154,13 +157,21 @@ class App:
         answer: Any = None,
         status: int = 200,
         query: Any = None,
+        files: bool = False,
+        keyed: bool = False,
+        accepts: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Registers a handler. ``body``, ``answer`` and ``query`` are msgspec types: openapi.yaml comes from them."""
+        """Registers a handler. ``body``, ``answer`` and ``query`` are msgspec types: openapi.yaml comes from them.
+
+        For it alone: ``files`` may come beside the body, as multipart; ``keyed`` requests have an Idempotency-Key; what
+        takes longer is answered 202 where it ``accepts``.
+        """
         pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
 
         def register(handler: Handler) -> Handler:
             summary = (handler.__doc__ or "").strip().partition("\n")[0]
-            self.routes.append(Route(method, template, who, handler, pattern, body, answer, summary, status, query))
+            described = (body, answer, summary, status, query, files, keyed, accepts)
+            self.routes.append(Route(method, template, who, handler, pattern, *described))
             return handler
 
         return register

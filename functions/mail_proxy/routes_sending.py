@@ -21,7 +21,16 @@ def register(app: web.App) -> None:
 
 
 def _register_sends(app: web.App) -> None:
-    @app.route("POST", "/messages", web.USER, body=send_api.SendBody, answer=send_api.SendAnswer)
+    @app.route(
+        "POST",
+        "/messages",
+        web.USER,
+        body=send_api.SendBody,
+        answer=send_api.SendAnswer,
+        files=True,
+        keyed=True,
+        accepts=True,
+    )
     def send(call: web.Call) -> Response:
         """Sends, replies, forwards, now or at ``send_at``; needs an Idempotency-Key. With files as multipart."""
         key = send_api.parse_key(call)
@@ -72,7 +81,7 @@ def _register_drafts(app: web.App) -> None:
         query = call.query(drafts.DraftsQuery)
         return web.json_response(drafts.list_drafts(open_session(call.caller, Access.CHANGE), query))
 
-    @app.route("POST", "/drafts", web.USER, body=send_api.DraftBody, answer=drafts.DraftSaved, status=201)
+    @app.route("POST", "/drafts", web.USER, body=send_api.DraftBody, answer=drafts.DraftSaved, status=201, files=True)
     def create_draft(call: web.Call) -> Response:
         """Saves a new draft; with files as multipart, like POST /messages."""
         session = open_session(call.caller, Access.CHANGE)
@@ -85,7 +94,7 @@ def _register_drafts(app: web.App) -> None:
         draft_id, session = _open_draft(call)
         return web.json_response(drafts.open_draft(session, draft_id))
 
-    @app.route("PUT", "/drafts/{id}", web.USER, body=send_api.DraftBody, answer=drafts.DraftSaved)
+    @app.route("PUT", "/drafts/{id}", web.USER, body=send_api.DraftBody, answer=drafts.DraftSaved, files=True)
     def update_draft(call: web.Call) -> Response:
         """Saves over a draft: what is not named again, attachments too, is gone."""
         draft_id, session = _open_draft(call)
@@ -99,7 +108,7 @@ def _register_drafts(app: web.App) -> None:
         drafts.delete_draft(session, draft_id)
         return web.no_content()
 
-    @app.route("POST", "/drafts/{id}/send", web.USER, answer=send_api.SendAnswer)
+    @app.route("POST", "/drafts/{id}/send", web.USER, answer=send_api.SendAnswer, keyed=True, accepts=True)
     def send_draft(call: web.Call) -> Response:
         """Sends a draft; needs an Idempotency-Key."""
         key = send_api.parse_key(call)

@@ -37,6 +37,11 @@ def _app() -> web.App:
         """Works."""
         raise AssertionError
 
+    @app.route("POST", "/mails", web.USER, body=_Body, answer=_Body, files=True, keyed=True, accepts=True)
+    def send(_: web.Call) -> Response:
+        """Sends."""
+        raise AssertionError
+
     return app
 
 
@@ -55,6 +60,18 @@ def test_a_route_is_described_by_what_it_registers() -> None:
     assert {"$ref": "#/components/schemas/_Body"} == put["requestBody"]["content"]["application/json"]["schema"]
 
 
+def test_files_keys_and_later_answers_are_described() -> None:
+    """A route that takes files, wants an Idempotency-Key or may answer later says so."""
+    send = document([_app()], title="Shop")["paths"]["/mails"]["post"]
+    schema = {"$ref": "#/components/schemas/_Body"}
+
+    assert {"200", "202", "default"} == send["responses"].keys()
+    assert [("Idempotency-Key", "header", True)] == [
+        (one["name"], one["in"], one["required"]) for one in send["parameters"]
+    ]
+    assert schema == send["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["message"]
+
+
 def test_an_internal_route_takes_googles_token() -> None:
     """A route for a service account is told apart from one for users."""
     assert [{"google": []}] == document([_app()], title="Shop")["paths"]["/tasks"]["post"]["security"]
@@ -69,7 +86,9 @@ def test_limits_of_a_body_are_told() -> None:
 
 def test_paths_of_several_functions_stand_below_their_names() -> None:
     """Together, each function's paths begin with its name."""
-    assert {"/shop/things/{id}", "/shop/tasks"} == document([_app()], title="Shop", prefixed=True)["paths"].keys()
+    assert {"/shop/things/{id}", "/shop/tasks", "/shop/mails"} == document([_app()], title="Shop", prefixed=True)[
+        "paths"
+    ].keys()
 
 
 def test_openapi_yaml_is_up_to_date() -> None:
