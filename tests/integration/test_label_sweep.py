@@ -31,6 +31,7 @@ from tests.integration.sweep_rig import (
     hand,
     has_work,
     label_id,
+    load_directory,
     modifies,
     pending_sweeps,
     place,
@@ -51,14 +52,14 @@ ADDRESS = "anna@demo-crm.example"
 @pytest.fixture
 def sorted_mailbox(stack: Stack) -> Stack:
     """Anna with MailMagnet and labels on, and nothing left to do."""
-    stack.load_directory()
+    load_directory(stack)
     return start_labels(stack)
 
 
 @pytest.fixture(params=[False, True], ids=["separate", "joined"])
 def either_history(stack: Stack, request: pytest.FixtureRequest) -> Stack:
     """The same, where one action is written to the history as several records, or as one."""
-    stack.load_directory()
+    load_directory(stack)
     stack.google.gmail.joined_history = request.param
     return start_labels(stack)
 
@@ -158,7 +159,7 @@ def test_mail_of_a_lost_deal_returns_to_the_inbox(either_history: Stack) -> None
 
 def test_old_mail_of_a_lost_deal_only_loses_the_label(stack: Stack) -> None:
     """Mail older than 30 days loses our label and does not come back into the inbox."""
-    stack.load_directory()
+    load_directory(stack)
     stack.ask("carla", "PUT", "/oauth_callback/policy", json={"notice_retention_days": 90})
     start_labels(stack)
     mail = filed(stack, JONAS)
@@ -245,7 +246,7 @@ def test_mail_deleted_for_good_delays_no_other(sorted_mailbox: Stack) -> None:
 
 def test_labels_are_named_by_the_locale(stack: Stack) -> None:
     """With the German locale the labels have German names."""
-    stack.load_directory()
+    load_directory(stack)
     start_labels(stack, locale="de")
     ours = {"Geschäftsabschlüsse in diesem Monat (CTM)", "Offene Deals", "Kunden"}
     assert ours <= stack.label_names("anna")
@@ -254,7 +255,7 @@ def test_labels_are_named_by_the_locale(stack: Stack) -> None:
 
 def test_label_of_the_same_name_is_adopted(stack: Stack) -> None:
     """A label that has our name already, in whatever case, becomes ours."""
-    stack.load_directory()
+    load_directory(stack)
     own = stack.google.gmail.person_creates_label(ADDRESS, "customers")
     start_labels(stack)
     mail = filed(stack, EMILY)
@@ -266,7 +267,7 @@ def test_label_of_the_same_name_is_adopted(stack: Stack) -> None:
 
 def test_backlog_of_thirty_days_is_filed(stack: Stack) -> None:
     """Turned on, labels take the contacts' mail of the last 30 days out of the inbox; older mail stays."""
-    stack.load_directory()
+    load_directory(stack)
     now = stack.clock.now()
     mails = [stack.mail("anna", MIA, at=now - timedelta(days=days)) for days in (3, 20, 45)]
     start_labels(stack)
