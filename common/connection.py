@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -11,10 +11,12 @@ from common import clock, health, sharing
 from common.auth import Caller
 from common.directory import refresh_user
 from common.health import Facts, FeatureState, Health, Language, Word
-from common.model import Connection, ConnectionStatus, Feature, SharingLevel
+from common.model import Connection, ConnectionStatus, Feature, Policy, SharingLevel
 from common.oauth import SCOPES, granted_features
 from common.paging import parse_page, seal_page
-from common.store.client import store
+from common.store.client import Versioned, store
+
+T = TypeVar("T")
 
 Status = Literal["connected", "reauth_required", "absent"]
 _PAGE: Final = 100
@@ -128,15 +130,18 @@ def show_connection(caller: Caller, language: Language) -> ConnectionAnswer:
     user = refresh_user(caller, context.user.value if context.user else None)
     owed_until = max((held.value.until for held in store().revocations.of_user(caller.user_id)), default=None)
     if context.connection is None:
-        return ConnectionAnswer(status="absent", revocation_owed_until=owed_until)
-    work = store().work.load(caller.user_id)
+        return ConnectionAnswer(
+            status="absent",
+            features=plan_features(frozenset(), context.policy.value),
+            revocation_owed_until=owed_until,
+        )
     facts = Facts(
         connection=context.connection.value,
         policy=context.policy.value,
         user=user,
-        sync=context.sync.value if context.sync else None,
-        work=work.value if work else None,
-        mailbox=context.mailbox.value if context.mailbox else None,
+        sync=_value(context.sync),
+        work=_value(store().work.load(caller.user_id)),
+        mailbox=_value(context.mailbox),
     )
     answer = plan_answer(facts, clock.now(), language)
     answer.revocation_owed_until = owed_until
@@ -154,7 +159,7 @@ def plan_answer(facts: Facts, now: datetime, language: Language) -> ConnectionAn
         aliases=list(connection.aliases),
         connected_at=connection.connected_at,
         locale=connection.locale,
-        features=plan_features(facts),
+        features=plan_features(connection.scopes, facts.policy),
         sharing=_sharing(facts),
         excluded_domains=list(connection.excluded_domains),
         mailmagnet=_mailmagnet(facts, now),
@@ -164,19 +169,19 @@ def plan_answer(facts: Facts, now: datetime, language: Language) -> ConnectionAn
     )
 
 
-def plan_features(facts: Facts) -> Features:
+def plan_features(scopes: frozenset[str], policy: Policy) -> Features:
     """Which features can be used, and for the others what stands against and how to repair it."""
-    scopes = facts.connection.scopes
     granted = granted_features(scopes)
-    usable = [feature for feature in Feature if feature in granted and feature in facts.policy.features]
-    return Features(granted=usable, missing=[_missing(facts, feature) for feature in Feature if feature not in usable])
+    usable = [feature for feature in Feature if feature in granted and feature in policy.features]
+    missing = [_missing(feature, scopes, policy) for feature in Feature if feature not in usable]
+    return Features(granted=usable, missing=missing)
 
 
-def _missing(facts: Facts, feature: Feature) -> MissingFeature:
-    if feature not in facts.policy.features:
+def _missing(feature: Feature, scopes: frozenset[str], policy: Policy) -> MissingFeature:
+    if feature not in policy.features:
         return MissingFeature(feature=feature, reason="feature-not-allowed")
-    scopes = sorted(SCOPES[feature] - facts.connection.scopes)
-    return MissingFeature(feature=feature, reason="scope-missing", scopes=scopes, repair=Repair(features=[feature]))
+    needed = sorted(SCOPES[feature] - scopes)
+    return MissingFeature(feature=feature, reason="scope-missing", scopes=needed, repair=Repair(features=[feature]))
 
 
 def _status(connection: Connection) -> Status:
@@ -215,7 +220,7 @@ def _labels(facts: Facts, now: datetime) -> LabelsState:
     return LabelsState(
         state=health.labels_state(facts, now),
         last_sweep_at=facts.live_sync.last_sweep_at if facts.live_sync else None,
-        pending_since=facts.work.due_at if facts.work and facts.work.due_at <= now else None,
+        pending_since=facts.live_work.due_at if facts.live_work and facts.live_work.due_at <= now else None,
         elsewhere="" if owner == facts.connection.user_id else owner,
     )
 
@@ -230,19 +235,27 @@ def list_connections(caller_id: str, unverified_page_token: str, language: Langu
     s = store()
     page = [held.value for held in s.connections.page(after=after, limit=_PAGE)]
     ids = [connection.user_id for connection in page]
-    policy, users, syncs = s.policies.load_policy().value, s.users.load_many(ids), s.syncs.load_many(ids)
+    policy, users, syncs, works = (
+        s.policies.load_policy().value, s.users.load_many(ids), s.syncs.load_many(ids), s.work.load_many(ids)
+    )  # fmt: skip
+    mailboxes = s.mailboxes.load_many({connection.mailbox_key for connection in page})
     rows = []
     for connection in page:
-        user, sync = users.get(connection.user_id), syncs.get(connection.user_id)
         facts = Facts(
             connection=connection,
             policy=policy,
-            user=user.value if user else None,
-            sync=sync.value if sync else None,
+            user=_value(users.get(connection.user_id)),
+            sync=_value(syncs.get(connection.user_id)),
+            work=_value(works.get(connection.user_id)),
+            mailbox=_value(mailboxes.get(connection.mailbox_key)),
         )
         rows.append(_row(facts, clock.now(), language))
     token = seal_page(ids[-1], "connections", caller_id) if len(ids) == _PAGE else ""
     return ConnectionPage(connections=rows, next_page_token=token)
+
+
+def _value(held: Versioned[T] | None) -> T | None:
+    return held.value if held else None
 
 
 def _row(facts: Facts, now: datetime, language: Language) -> ConnectionRow:
@@ -254,7 +267,7 @@ def _row(facts: Facts, now: datetime, language: Language) -> ConnectionRow:
         status=_status(connection),
         reauth_reason=connection.reauth_reason,
         connected_at=connection.connected_at,
-        features=plan_features(facts).granted,
+        features=plan_features(connection.scopes, facts.policy).granted,
         sharing=_sharing(facts),
         mailmagnet=health.magnet_state(facts, now),
         labels=health.labels_state(facts, now),

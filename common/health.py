@@ -28,6 +28,10 @@ FeatureState = Literal["off", "starting", "on", "failing"]
 Language = Literal["de", "en"]
 
 STARTS_WITHIN: Final = timedelta(minutes=30)
+# A watch lasts seven days and is renewed daily: with less than five left, renewal has failed twice.
+RENEWED_WITH: Final = timedelta(days=5)
+# Each daily renewal reads the history up to its end.
+CAUGHT_UP_WITHIN: Final = timedelta(hours=30)
 # Dispatch runs every ten minutes: what is due for longer is held up.
 FILED_WITHIN: Final = timedelta(minutes=30)
 
@@ -47,6 +51,17 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
         "New mail is not noticed: turn MailMagnet off and on again.",
         "Neue E-Mails werden nicht bemerkt: Schalten Sie MailMagnet aus und wieder ein.",
     ),
+    "watch-not-renewed": (
+        "degraded",
+        "Gmail's notifications could not be renewed and will end soon: turn MailMagnet off and on again.",
+        "Gmails Benachrichtigungen konnten nicht verlängert werden und enden bald: Schalten Sie MailMagnet aus und "
+        "wieder ein.",
+    ),
+    "not-caught-up": (
+        "degraded",
+        "For more than a day not all new mail could be noticed; it is tried again by itself.",
+        "Seit mehr als einem Tag konnten nicht alle neuen E-Mails bemerkt werden; es wird von selbst wiederholt.",
+    ),
     "mailmagnet-failing": (
         "degraded",
         "Gmail refused the last work for this mailbox; it is tried again by itself.",
@@ -56,6 +71,11 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
         "degraded",
         "MailMagnet has not started yet: turn it off and on again.",
         "MailMagnet ist noch nicht gestartet: Schalten Sie es aus und wieder ein.",
+    ),
+    "labels-slow-start": (
+        "degraded",
+        "The labels could not be created yet: turn them off and on again.",
+        "Die Labels konnten noch nicht angelegt werden: Schalten Sie sie aus und wieder ein.",
     ),
     "labels-scope-missing": (
         "degraded",
@@ -84,6 +104,39 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
     ),
 }
 
+# What to do where Google takes a connection no more, by the reason that it was ended for; else as above.
+_REAUTH_ADVICE: Final[dict[str, tuple[str, str]]] = {
+    "revoked": (
+        "Google says that access was withdrawn, or the password changed: connect your Gmail again.",
+        "Google meldet, dass der Zugriff entzogen oder das Passwort geändert wurde: Verbinden Sie Ihr Gmail neu.",
+    ),
+    "session": (
+        "Your organisation wants you to sign in to Google again from time to time: connect your Gmail again.",
+        "Ihre Organisation verlangt von Zeit zu Zeit eine neue Anmeldung bei Google: Verbinden Sie Ihr Gmail neu.",
+    ),
+    "sessions-revoked": (
+        "Google has ended all sign-ins of this account: check it at Google, then connect your Gmail again.",
+        "Google hat alle Anmeldungen dieses Kontos beendet: Prüfen Sie es bei Google, und verbinden Sie Ihr Gmail neu.",
+    ),
+    "account-disabled": (
+        "Google has disabled this account: settle that with Google first, then connect your Gmail again.",
+        "Google hat dieses Konto gesperrt: Klären Sie das zuerst mit Google, und verbinden Sie Ihr Gmail dann neu.",
+    ),
+    "scope": (
+        "A permission was taken back at Google: connect your Gmail again, and leave it ticked.",
+        "Eine Berechtigung wurde bei Google entzogen: Verbinden Sie Ihr Gmail neu, und lassen Sie sie angekreuzt.",
+    ),
+    "policy": (
+        "The administrators of your Google account do not allow this application: ask them, then connect again.",
+        "Die Administratoren Ihres Google-Kontos erlauben diese Anwendung nicht: Fragen Sie dort nach, und verbinden "
+        "Sie dann neu.",
+    ),
+    "no-mailbox": (
+        "This Google account has no Gmail: have it turned on, or connect another account.",
+        "Dieses Google-Konto hat kein Gmail: Lassen Sie es einschalten, oder verbinden Sie ein anderes Konto.",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -103,6 +156,13 @@ class Facts:
             return None
         return self.sync
 
+    @property
+    def live_work(self) -> Work | None:
+        """What is to be filed for this very generation of the connection."""
+        if self.work is None or self.work.generation != self.connection.generation:
+            return None
+        return self.work
+
 
 @dataclass(frozen=True)
 class Health:
@@ -118,27 +178,34 @@ def judge(facts: Facts, now: datetime, language: Language = "en") -> Health:
     for reason, holds in _reasons(facts, now):
         if holds:
             word, english, german = _TEXTS[reason]
+            if reason == "reauth-required":
+                english, german = _REAUTH_ADVICE.get(facts.connection.reauth_reason, (english, german))
             return Health(word, reason, german if language == "de" else english)
     return Health("healthy")
 
 
 def _reasons(facts: Facts, now: datetime) -> list[tuple[str, bool]]:
     """Every reason for trouble and whether it holds, the worst first."""
-    connection, sync, policy = facts.connection, facts.live_sync, facts.policy
+    connection, sync, work, policy = facts.connection, facts.live_sync, facts.live_work, facts.policy
     magnet = magnet_state(facts, now)
-    watch_expires_at = sync.watch_expires_at if sync else None
+    watch_expires_at = sync.watch_expires_at if sync and magnet != "off" else None
+    caught_up_at = sync.caught_up_at if sync and magnet != "off" else None
     retry_after = facts.mailbox.retry_after if facts.mailbox else None
     on = {Feature.MAILMAGNET: connection.mailmagnet, Feature.LABELS: connection.labels}
+    is_late = is_start_late(facts, now)
     return [
         ("user-inactive", not sharing.is_serviceable(facts.user, now)),
         ("reauth-required", connection.status is ConnectionStatus.REAUTH_REQUIRED),
-        ("watch-expired", connection.mailmagnet and watch_expires_at is not None and watch_expires_at <= now),
+        ("watch-expired", watch_expires_at is not None and watch_expires_at <= now),
+        ("watch-not-renewed", watch_expires_at is not None and watch_expires_at < now + RENEWED_WITH),
         ("mailmagnet-failing", magnet == "failing"),
-        ("mailmagnet-slow-start", magnet == "starting" and is_start_late(facts, now)),
+        ("mailmagnet-slow-start", magnet == "starting" and is_late),
+        ("not-caught-up", caught_up_at is not None and caught_up_at + CAUGHT_UP_WITHIN <= now),
         ("labels-scope-missing", connection.labels and Feature.LABELS not in granted_features(connection.scopes)),
+        ("labels-slow-start", labels_state(facts, now) == "starting" and is_late),
         ("feature-not-allowed", any(is_on and feature not in policy.features for feature, is_on in on.items())),
         ("messages-parked", sync is not None and bool(sync.parked)),
-        ("filing-late", facts.work is not None and facts.work.due_at + FILED_WITHIN <= now),
+        ("filing-late", work is not None and connection.labels and work.due_at + FILED_WITHIN <= now),
         ("rate-limited", retry_after is not None and retry_after > now),
     ]
 

@@ -170,4 +170,7 @@ def apply_event(event: SecurityEvent) -> None:
 
 
 def _invalid() -> BadRequest:
-    return BadRequest("invalid-security-event", "no security event token of Google's for this client")
+    # RFC 8935, 2.4: the transmitter reads ``err``.
+    return BadRequest(
+        "invalid-security-event", "no security event token of Google's for this client", err="invalid_request"
+    )

@@ -380,6 +380,7 @@ def test_forged_security_events_are_refused(stack: Stack) -> None:
     for name, token in _forged(stack).items():
         answer = stack.call(None, "POST", f"{FUNCTION}/risc", data=token)
         assert (name, 400, "invalid-security-event") == (name, *refusal(answer))
+        assert (name, "invalid_request") == (name, answer.json()["err"])
     assert (413, "body-too-large") == refusal(stack.call(None, "POST", f"{FUNCTION}/risc", data="x" * 20_000))
     assert "connected" == stack.ask("anna", "GET", f"{FUNCTION}/connection")["status"]
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from google.cloud import tasks_v2
 
 from common import config, tasks, tokens
 from common.errors import Problem, ReauthRequired
@@ -32,7 +33,7 @@ def cloud_tasks(google: Google, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clo
     config.config.cache_clear()
     tasks._client.cache_clear()
     parent = "projects/local-project/locations/europe-west1"
-    tasks._client().create_queue(parent=parent, queue={"name": f"{parent}/queues/{config.config().webhook_queue}"})
+    tasks._client().create_queue(parent=parent, queue=tasks_v2.Queue(name=f"{parent}/queues/webhook"))
     yield service
     tasks._client.cache_clear()
     service.stop()

@@ -69,6 +69,9 @@ def test_a_connection_that_works_is_healthy() -> None:
         (facts(user=replace(USER, heard_at=NOW - timedelta(days=91))), "broken", "user-inactive"),
         (facts(connection={"status": ConnectionStatus.REAUTH_REQUIRED}), "broken", "reauth-required"),
         (facts(sync={"watch_expires_at": NOW}), "broken", "watch-expired"),
+        (facts(sync={"watch_expires_at": NOW + timedelta(days=4, hours=23)}), "degraded", "watch-not-renewed"),
+        (facts(sync={"caught_up_at": NOW - timedelta(hours=30)}), "degraded", "not-caught-up"),
+        (facts(connection={"label_ids": {}}), "degraded", "labels-slow-start"),
         (facts(sync={"last_error": "policy"}), "degraded", "mailmagnet-failing"),
         (facts(sync={"watch_expires_at": None}), "degraded", "mailmagnet-slow-start"),
         (facts(sync={"generation": "older"}), "degraded", "mailmagnet-slow-start"),
@@ -93,6 +96,25 @@ def test_what_is_wrong_is_said(wrong: Facts, word: str, reason: str) -> None:
 
     assert (word, reason) == (english.word, english.reason) == (german.word, german.reason)
     assert "" != english.advice != german.advice != ""
+
+
+def test_each_reason_to_connect_anew_has_its_advice() -> None:
+    """What to do depends on why Google takes the connection no more; an unknown reason has words of its own, too."""
+    reasons = ["revoked", "session", "sessions-revoked", "account-disabled", "scope", "policy", "no-mailbox", "other"]
+    dead = [
+        facts(connection={"status": ConnectionStatus.REAUTH_REQUIRED, "reauth_reason": reason}) for reason in reasons
+    ]
+
+    assert {"reauth-required"} == {health.judge(one, NOW).reason for one in dead}
+    assert len(reasons) == len({health.judge(one, NOW).advice for one in dead})
+    assert len(reasons) == len({health.judge(one, NOW, "de").advice for one in dead})
+
+
+def test_what_was_left_by_an_older_generation_says_nothing() -> None:
+    """Work of a former connection is not this one's delay."""
+    late = Work(user_id="anna", due_at=NOW - timedelta(hours=9), generation="older")
+
+    assert "healthy" == health.judge(facts(work=late), NOW).word
 
 
 def test_the_worst_is_said_first() -> None:
