@@ -292,11 +292,9 @@ def test_threads_are_read(google: Google, gmail: Gmail) -> None:
     """A thread has its messages, oldest first, and is found by search."""
     (message_id,) = deliver(google)
     thread_id = gmail.fetch_message(message_id, format="minimal")["threadId"]
-    answer = gmail.send(mail("Re: Angebot 0", sender=ANNA, to=MIA), thread_id=thread_id)
 
-    assert [message_id] == [message["id"] for message in gmail.fetch_thread(thread_id, format="minimal")][:1]
+    assert [message_id] == [message["id"] for message in gmail.fetch_thread(thread_id, format="minimal")]
     assert thread_id in gmail.list_threads(q="subject:Angebot").thread_ids
-    assert answer.message_id in [message["id"] for message in gmail.fetch_thread(thread_id, format="minimal")]
 
 
 def test_identities_are_read(gmail: Gmail) -> None:
