@@ -195,7 +195,7 @@ def test_looking_goes_on_while_the_mailbox_is_limited(anna: Stack) -> None:
     [
         {"status": 429, "reason": "rateLimitExceeded"},
         {"status": 400, "reason": "invalidArgument"},
-        {"status": 403, "reason": "insufficientPermissions"},
+        {"status": 403, "reason": "forbidden"},
     ],
 )
 def test_refused_mail_may_be_tried_again(anna: Stack, fault: dict[str, object]) -> None:
