@@ -25,6 +25,7 @@ LEFT_FOR: Final = timedelta(days=7)
 # A claim makes the secret before the connection: what is younger may be on its way.
 ORPHAN_AFTER: Final = timedelta(hours=1)
 _PAGE: Final = 100
+_SECRET_PAGES: Final = 40
 
 
 class Errand(msgspec.Struct, kw_only=True):
@@ -113,19 +114,23 @@ def apply_leave(user_id: str) -> None:
 
 
 def apply_secrets(page: str) -> None:
-    """Destroys secrets that neither a connection nor a revocation owns, a page of them; a task does the next page.
+    """Destroys secrets that neither a connection nor a revocation owns; a task goes on where there are very many.
 
     They are what a reconnection or a settled revocation could not destroy: what a dead claim was granted is owned by
     the revocation that it left.
     """
-    names, next_page = secrets.list_page(page, created_before=clock.now() - ORPHAN_AFTER)
-    owned = store().connections.find_secrets(names) | store().revocations.find_secrets(names)
-    for name in set(names) - owned:
+    orphans: set[str] = set()
+    for _ in range(_SECRET_PAGES):
+        names, page = secrets.list_page(page, created_before=clock.now() - ORPHAN_AFTER)
+        orphans |= set(names) - store().connections.find_secrets(names) - store().revocations.find_secrets(names)
+        if not page:
+            break
+    # Only now, so that none is passed over because those before it are gone.
+    for name in orphans:
         secrets.destroy(name)
-    count = len(set(names) - owned)
-    log.event("orphaned-secrets", severity="WARNING" if count else "INFO", count=count)
-    if next_page:
-        _leave_task("secrets", "", page=next_page)
+    log.event("orphaned-secrets", severity="WARNING" if orphans else "INFO", count=len(orphans))
+    if page:
+        _leave_task("secrets", "", page=page)
 
 
 def _apply_expired_consents() -> None:

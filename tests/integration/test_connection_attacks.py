@@ -150,7 +150,7 @@ def test_a_refused_grant_leaves_the_users_own_connection_alone(stack: Stack) -> 
 def test_a_lost_answer_to_the_last_commit_is_no_failure(stack: Stack) -> None:
     """If Firestore made the connection and its answer was lost, the claim says so."""
     ticket = ticket_of(stack)
-    stack.faults.inject(Fault("firestore", "Commit", drop_answer=True, skip=2))
+    stack.faults.inject(Fault("firestore", "Commit", drop_answer=True, skip=4))
 
     assert 201 == claim(stack, "anna", ticket).status_code
     assert {"connections": 1, "secrets": 1} == kept(stack)

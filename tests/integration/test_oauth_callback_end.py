@@ -386,8 +386,8 @@ def test_forged_security_events_are_refused(stack: Stack) -> None:
 
 
 _DEATHS = [
-    *(Fault("firestore", "Commit", status=504, skip=skip) for skip in range(3)),
-    *(Fault("firestore", "Commit", drop_answer=True, skip=skip) for skip in range(3)),
+    *(Fault("firestore", "Commit", status=504, skip=skip) for skip in range(5)),
+    *(Fault("firestore", "Commit", drop_answer=True, skip=skip) for skip in range(5)),
     Fault("firestore", "BatchGetDocuments", status=404, skip=1),
     *(Fault("secretmanager", method, status=500) for method in ("CreateSecret", "AddSecretVersion")),
     *(Fault("secretmanager", method, drop_answer=True) for method in ("CreateSecret", "AddSecretVersion")),
