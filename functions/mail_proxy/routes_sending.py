@@ -16,11 +16,12 @@ _TASKS = web.service("tasks_service_account", "mail_proxy_url")
 
 def register(app: web.App) -> None:
     """Adds the routes to the function's."""
+    _register_messages(app)
     _register_sends(app)
     _register_drafts(app)
 
 
-def _register_sends(app: web.App) -> None:
+def _register_messages(app: web.App) -> None:
     @app.route(
         "POST",
         "/messages",
@@ -40,6 +41,13 @@ def _register_sends(app: web.App) -> None:
                 return _answer(sending.send_mail(session, key, parcel))
             return _answer(scheduled.schedule(session, key, parcel, parcel.send_at))
 
+    @app.route("GET", "/identities", web.USER, answer=send_api.IdentitiesAnswer)
+    def show_identities(call: web.Call) -> Response:
+        """The addresses that the caller may send from, with their signatures."""
+        return web.json_response(_identities(open_session(call.caller)))
+
+
+def _register_sends(app: web.App) -> None:
     @app.route("GET", "/sends/{key}", web.USER, answer=send_api.SendAnswer)
     def show_send(call: web.Call) -> Response:
         """What became of a mail, by its Idempotency-Key."""
@@ -57,11 +65,6 @@ def _register_sends(app: web.App) -> None:
     def cancel_send(call: web.Call) -> Response:
         """Cancels a scheduled mail; it stays among the drafts."""
         return web.json_response(scheduled.cancel(open_member(call.caller), call.params["key"]))
-
-    @app.route("GET", "/identities", web.USER, answer=send_api.IdentitiesAnswer)
-    def show_identities(call: web.Call) -> Response:
-        """The addresses that the caller may send from, with their signatures."""
-        return web.json_response(_identities(open_session(call.caller)))
 
     @app.route("POST", ROUTE, _TASKS, body=SendTask, status=HTTPStatus.NO_CONTENT)
     def run_task(call: web.Call) -> Response:
