@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 
 import jwt
@@ -81,7 +82,9 @@ class KeySet:
         self._tried_at, self._failed = at, True
         try:
             answer = requests.get(self._url, timeout=_FETCH_TIMEOUT_S, allow_redirects=False)
-            answer.raise_for_status()
+            # A redirect is not followed, and its body is nobody's keys.
+            if answer.status_code != HTTPStatus.OK:
+                return
             self._keys = parse_keys(answer.json())
         except (requests.RequestException, ValueError, jwt.PyJWTError):
             return

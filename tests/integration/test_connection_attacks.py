@@ -8,9 +8,19 @@ from time import sleep
 import pytest
 import requests
 
+from local.browser import consent
 from local.faults import Fault
 from local.stack import Stack
-from tests.integration.connecting import FUNCTION, claim, is_granted, kept, refusal, ticket_of
+from tests.integration.connecting import (
+    FUNCTION,
+    claim,
+    come_back,
+    fragment,
+    is_granted,
+    kept,
+    refusal,
+    ticket_of,
+)
 
 pytestmark = pytest.mark.integration
 TEAM = "carla@demo-crm.example"
@@ -168,3 +178,27 @@ def test_who_reads_the_store_cannot_claim(stack: Stack) -> None:
         f"{name}.{stored['sealed']}",
     ):
         assert (400, "invalid-ticket") == refusal(claim(stack, "anna", guess[:256]))
+
+
+def test_no_answer_of_a_sign_in_sets_a_cookie_or_names_the_ticket_to_a_server(stack: Stack) -> None:
+    """The ticket travels in the fragment alone, which no browser sends, and nothing hangs on a cookie."""
+    started = stack.call(
+        "anna", "POST", f"{FUNCTION}/authorize", json={"return_to": f"{stack.crm_url}/connected", "features": ["mail"]}
+    )
+    returned = come_back(consent(started.json()["url"], "anna@demo-crm.example"))
+    claimed = claim(stack, "anna", fragment(returned)[2])
+
+    address, _, inside = returned.headers["Location"].partition("#")
+    assert (f"{stack.crm_url}/connected", True) == (address, inside.startswith("ticket="))
+    assert [False] * 3 == ["Set-Cookie" in answer.headers for answer in (started, returned, claimed)]
+    assert ["no-store"] * 3 == [answer.headers["Cache-Control"] for answer in (started, returned, claimed)]
+    assert "no-referrer" == returned.headers["Referrer-Policy"]
+
+
+@pytest.mark.parametrize("origin", ["null", "https://evil.example"])
+def test_a_strange_page_reads_no_answer(stack: Stack, origin: str) -> None:
+    """Without an allowed origin no answer of these routes may be read across origins, errors neither."""
+    for user in ("anna", None):
+        answer = stack.call(user, "GET", f"{FUNCTION}/connection", headers={"Origin": origin})
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        assert "Origin" in answer.headers["Vary"]

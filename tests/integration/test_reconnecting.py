@@ -1,4 +1,4 @@
-"""Whose mailbox it is, says Google's ``sub``: the same one goes on, another starts afresh, a team's is each one's own."""
+"""Whose mailbox it is, says Google's ``sub``: the same one goes on, another starts afresh, a team's is each user's."""
 
 from __future__ import annotations
 
