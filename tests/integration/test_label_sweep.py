@@ -47,6 +47,8 @@ from tests.integration.sweep_rig import (
 pytestmark = pytest.mark.integration
 
 ADDRESS = "anna@demo-crm.example"
+# What a dispatch with one changed deal asks of Firestore before the sweep begins.
+_CALLS_OF_DISPATCH = 10
 
 
 @pytest.fixture
@@ -345,6 +347,26 @@ def test_sweep_that_fails_ends_like_one_that_did_not(sorted_mailbox: Stack, faul
         state(sorted_mailbox, mail) for mail in mails
     ]
     assert not has_work(sorted_mailbox)
+
+
+@pytest.mark.parametrize("skip", range(18))
+def test_sweep_that_dies_anywhere_ends_like_one_that_did_not(sorted_mailbox: Stack, skip: int) -> None:
+    """Whichever call to Firestore a sweep, or what leads to it, fails at: the end is the same, and pinned by nobody."""
+    old = filed(sorted_mailbox, EMILY)
+    change_deal(sorted_mailbox, "d-03", state="open")
+    mails = [old, *(arrive(sorted_mailbox, sender) for sender in (MIA, LUKAS))]
+    sorted_mailbox.advance(600)
+    # A refusal that no client tries again.
+    fault = sorted_mailbox.faults.inject(Fault("firestore", "*", status=7, skip=skip + _CALLS_OF_DISPATCH))
+    sorted_mailbox.sweep()
+    sorted_mailbox.catch_up(within_s=120)
+    sorted_mailbox.faults.clear()
+    sweep(sorted_mailbox)
+
+    assert 1 == fault.struck
+    assert [{OPEN}, {CLOSING}, {"INBOX"}] == places(sorted_mailbox, *mails)
+    expected = [("open_deals", "", False), ("closing_this_month", "", False), ("none", "", False)]
+    assert (expected, False) == ([state(sorted_mailbox, mail) for mail in mails], has_work(sorted_mailbox))
 
 
 def test_begun_step_that_changed_nothing_is_settled(sorted_mailbox: Stack) -> None:
