@@ -44,7 +44,9 @@ def filing_for(context: Context, generation: str = "") -> For | None:
     whose = allowed(context, generation)
     if whose is None or not files_labels(whose) or Feature.LABELS not in granted_features(whose.connection.scopes):
         return None
-    owner = context.mailbox.value.labels_owner if context.mailbox else ""
+    mailbox = context.mailbox.value if context.mailbox else None
+    # One who has left the mailbox owns nothing in it any more.
+    owner = mailbox.labels_owner if mailbox and mailbox.labels_owner in mailbox.user_ids else ""
     return whose if owner in ("", whose.connection.user_id) else None
 
 
