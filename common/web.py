@@ -14,6 +14,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
+import flask
 import msgspec
 from google.api_core import exceptions as google_errors
 from werkzeug import Request, Response
@@ -146,6 +147,9 @@ class App:
         self.name = name
         self.routes: list[Route] = []
         log.silence_libraries()
+        # functions-framework imports the entry point within its application, which answers some paths by itself.
+        if flask.has_app_context():
+            flask.current_app.register_error_handler(HTTPStatus.NOT_FOUND, self._answer_unrouted)
 
     def route(
         self,
@@ -195,6 +199,12 @@ class App:
             response = problem_response(Problem())
         _add_headers(request, response)
         self._log(request, route, response, started_s)
+        return response
+
+    def _answer_unrouted(self, _error: Exception) -> Response:
+        """What never reaches a route, /robots.txt and a path with a line break, is not found as all else is."""
+        response = problem_response(NotFound())
+        _add_headers(flask.request, response)
         return response
 
     def _find(self, request: Request) -> tuple[Route, dict[str, str]]:

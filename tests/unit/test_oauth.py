@@ -77,9 +77,9 @@ def test_consent_page_gets_what_google_requires(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_tokens_are_not_printed() -> None:
-    """A grant's text shows neither token nor address."""
+    """A grant's text shows no token, and nothing of the one that names the person."""
     token = oauth.AccessToken("ya29.secret", clock.now())
-    grant = oauth.Grant("1//secret", token, frozenset(), oauth.Identity("1", "anna@demo-crm.example", True))
+    grant = oauth.Grant("1//secret", token, frozenset(), "header.anna.signature")
 
     shown = f"{grant!r} {token!r}"
     assert "secret" not in shown

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
+import functions_framework
 import msgspec
 import pytest
 from google.api_core import exceptions as google_errors
@@ -106,6 +108,25 @@ def test_a_body_above_the_limit_is_refused_with_and_without_its_length(client: C
     del environ["CONTENT_LENGTH"]
     environ["wsgi.input_terminated"] = True
     assert 413 == client.open(environ).status_code
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/favicon.ico", "/things/%0D%0Ax", "/nothing"])
+def test_what_the_framework_refuses_itself_is_not_found_as_all_else_is(tmp_path: Path, path: str) -> None:
+    """Paths that functions-framework answers without the function are problem+json with the safe headers, too."""
+    source = tmp_path / "main.py"
+    source.write_text(
+        "import functions_framework\n"
+        "from common import web\n"
+        "app = web.App('test')\n"
+        "@functions_framework.http\n"
+        "def test(request):\n"
+        "    return app(request)\n"
+    )
+    framework = functions_framework.create_app("test", str(source))  # type: ignore[no-untyped-call]
+    response = framework.test_client().get(path)
+    assert (404, "not-found", "nosniff") == (
+        response.status_code, problem(response)["code"], response.headers["X-Content-Type-Options"],
+    )  # fmt: skip
 
 
 def test_an_unknown_path_and_a_wrong_method_are_told_apart(client: Client) -> None:
