@@ -332,6 +332,41 @@ def test_senders_of_all_users_are_found(store: Store) -> None:
     assert {"mia@customer.example"} == store.senders.load_many("ben", ["mia@customer.example", "x@x.example"]).keys()
 
 
+def test_senders_of_several_contacts_are_found(store: Store) -> None:
+    """One question finds the senders of many contacts, whoever's they are."""
+    store.senders.create("anna", sender("mia@customer.example"))
+    store.senders.create("ben", sender("jonas@customer.example", contact_ids=("c2", "c3")))
+    store.senders.create("ben", sender("other@customer.example", contact_ids=("c9",)))
+    found = store.senders.of_contacts(["c1", "c3", *(f"x{number}" for number in range(40))])
+    assert [("anna", "c1"), ("ben", "c2")] == sorted((user_id, one.value.contact_ids[0]) for user_id, one in found)
+
+
+def test_senders_still_to_be_looked_at_are_found(store: Store) -> None:
+    """Those without a category, of this mailbox alone."""
+    store.senders.create("anna", sender("new@x.example"))
+    store.senders.create("anna", sender("settled@x.example", category="customers"))
+    store.senders.create("anna", sender("foreign@x.example", mailbox_key="another"))
+    assert ["new@x.example"] == [one.value.address for one in store.senders.unsettled("anna", BOX)]
+
+
+def test_notices_of_senders_are_paged(store: Store) -> None:
+    """The notices of many senders come newest first over all of them, page by page, each once."""
+    addresses = [f"a{number}@x.example" for number in range(35)]
+    for number, address in enumerate(addresses):
+        store.notices.create(
+            "anna", notice(f"m{number:02}", from_address=address, received_at=NOW + timedelta(seconds=number // 4))
+        )
+    found: list[Any] = []
+    before: Before | None = None
+    while page := store.notices.by_senders("anna", BOX, addresses, before=before, limit=8):
+        found += page
+        before = Before(page[-1].value.received_at, page[-1].value.mail_id)
+
+    assert (35, 35) == (len(found), len(set(ids(found))))
+    times = [one.value.received_at for one in found]
+    assert sorted(times, reverse=True) == times
+
+
 def test_many_senders_are_read_page_by_page(store: Store) -> None:
     """Senders beyond one page are found too, each once."""
     for start in range(0, 320, 160):
