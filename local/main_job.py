@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 
 from local.crm.people import BACKEND, directory
 from local.demo_mails import CLOSING, CUSTOMER, CUSTOMERS, OPEN, Mails, Words, no_words
@@ -51,6 +52,7 @@ class MainJob:
         self.mails = Mails(stack, words)
         self._words = words
         self._offer = f"Angebot {words('reply_file')}".strip() + ".pdf"
+        self._offer_content = b"%PDF-1.7 " + words("reply_content").encode() * 3
 
     def play(self) -> Iterator[Told]:
         """The eight steps one by one. Raises StepLied at the first that did not do what it says."""
@@ -148,10 +150,12 @@ class MainJob:
         verify([deal["id"] for deal in page["deals"]] == ["d-01"], "and the deals")
         shown = {entry["id"] for entry in page["entries"]}
         verify(shown == set(self.mails.of("Mia")), "and all mails with Mia, live")
-        self._reply(self.mails.filed_of("Mia")[-1])
+        answered = self.mails.filed_of("Mia")[-1]
+        self._reply(answered)
         reply = self._newest_in(CUSTOMER)
-        verify(self._offer in _file_names(reply), "the reply arrived with its attachment")
-        verify(reply.raw.count(b"In-Reply-To:") == 1, "the reply belongs to the conversation")
+        verify(_files(reply) == {self._offer: self._offer_content}, "the reply arrived with its attachment, whole")
+        asked = _parse(self._message_of(_ANNA, answered))["Message-ID"]
+        verify(_parse(reply)["In-Reply-To"] == asked, "the reply answers the mail it was written to")
         return f"{len(shown)} mails with Mia shown beside her deal; the reply arrived with {len(reply.raw)} bytes"
 
     def _reply(self, mail_id: str) -> None:
@@ -167,7 +171,7 @@ class MainJob:
             headers={"Idempotency-Key": str(uuid.uuid4())},
             files={
                 "message": (None, json.dumps(message), "application/json"),
-                "file": (self._offer, b"%PDF-1.7 " + self._words("reply_content").encode() * 3, "application/pdf"),
+                "file": (self._offer, self._offer_content, "application/pdf"),
             },
         )
         verify(sent["state"] == "sent", "Gmail took the reply")
@@ -249,6 +253,11 @@ class MainJob:
         with mailbox.lock:
             return next(iter(mailbox.newest_first()))
 
+    def _message_of(self, address: str, mail_id: str) -> Message:
+        mailbox = self.stack.google.gmail.mailbox(address)
+        with mailbox.lock:
+            return mailbox.message(mail_id)
+
 
 def _by_method(calls: list[Call]) -> dict[str, int]:
     counts: dict[str, int] = {}
@@ -257,5 +266,9 @@ def _by_method(calls: list[Call]) -> dict[str, int]:
     return counts
 
 
-def _file_names(message: Message) -> list[str]:
-    return [part.get_filename() or "" for part in message_from_bytes(message.raw, policy=policy.default).walk()]
+def _parse(message: Message) -> EmailMessage:
+    return message_from_bytes(message.raw, policy=policy.default)
+
+
+def _files(message: Message) -> dict[str, bytes]:
+    return {part.get_filename() or "": part.get_content() for part in _parse(message).iter_attachments()}
