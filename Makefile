@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install run demo test lint types format unit integration openapi hooks clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:12} {what}") for name, what in re.findall(r"(?m)^([a-z]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
 
 install: $(INSTALLED) ## Make .venv and install what is pinned in requirements-dev.txt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -103,3 +104,17 @@ def test_every_route_says_what_it_does() -> None:
 
     assert [] == [one["operationId"] for one in operations if not one["summary"]]
     assert len(operations) == len({one["operationId"] for one in operations})
+
+
+def test_the_readme_lists_every_route() -> None:
+    """README.md names the routes of each function, all of them and no other."""
+    rows = re.findall(r"^\| `(\w+)`[^|]*\|(.*)\|$", (openapi.ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {
+        (function, method, path)
+        for function, cell in rows
+        for methods, path in re.findall(r"`([A-Z ]+) (/[^`]*)`", cell)
+        for method in methods.split()
+    }
+
+    served = {(app.name, route.method, route.template) for app in openapi.load_apps() for route in app.routes}
+    assert {route for route in served if route[2] != "/openapi.json"} == named
