@@ -281,9 +281,12 @@ def delete_foreign_data(user_id: str, mailbox_key: str) -> None:
     s = store()
     for delete_foreign in (s.notices.delete_foreign, s.senders.delete_foreign, s.sweeps.delete_foreign):
         _repeat(partial(delete_foreign, user_id, mailbox_key, limit=_DELETE_PIECE))
-    for share in s.shares.of_owner(user_id, limit=_DELETE_PIECE):
-        if share.mailbox_key != mailbox_key:
-            s.shares.delete(user_id, share.contact_id)
+    after = ""
+    while shares := s.shares.of_owner(user_id, after=after, limit=_DELETE_PIECE):
+        for share in shares:
+            if share.mailbox_key != mailbox_key:
+                s.shares.delete(user_id, share.contact_id)
+        after = shares[-1].contact_id
 
 
 def _repeat(delete_piece: Callable[[], int]) -> None:

@@ -13,8 +13,10 @@ from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import (
     FUNCTION,
+    begin,
     claim,
     come_back,
+    exchanges,
     fragment,
     is_granted,
     kept,
@@ -130,6 +132,84 @@ def test_of_two_consents_for_two_mailboxes_the_loser_is_given_back(stack: Stack)
     shown = stack.ask("anna", "GET", f"{FUNCTION}/connection")["address"]
     assert {address: address == shown for address in granted} == granted
     assert {"connections": 1, "secrets": 1} == kept(stack)
+
+
+def test_a_second_consent_is_void_once_the_first_connects(stack: Stack) -> None:
+    """A ticket that was begun before the connection changed is refused without asking Google, and is gone."""
+    first, second = ticket_of(stack), ticket_of(stack)
+    claim(stack, "anna", first)
+    mark = stack.ledger.mark()
+
+    assert (409, "connection-changed-meanwhile") == refusal(claim(stack, "anna", second))
+    assert ({"connections": 1, "secrets": 1}, 0) == (kept(stack), exchanges(stack, mark))
+
+
+def test_of_two_redirects_at_once_one_brings_a_ticket(stack: Stack) -> None:
+    """The same answer of Google's, delivered twice at the same moment, is taken once."""
+    location = consent(begin(stack), "anna@demo-crm.example")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [answer.status_code for answer in pool.map(lambda _: come_back(location), range(4))]
+
+    assert [302, 400, 400, 400] == sorted(answers)
+
+
+def test_deactivation_is_not_lost_to_a_change(stack: Stack) -> None:
+    """A setting that changes between the reading and the ending of a connection does not keep it alive."""
+    stack.connect("anna")
+    slow = stack.faults.inject(Fault("firestore", "Commit", delay_s=1.0))
+
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(lambda: stack.call("anna", "DELETE", f"{FUNCTION}/connection"))
+        wait_for(stack, slow)
+        stack.ask("anna", "PATCH", f"{FUNCTION}/connection", json={"locale": "de"})
+
+    assert 204 == ending.result().status_code
+    assert ({}, False) == (kept(stack), is_granted(stack))
+
+
+def test_of_two_policies_at_once_one_is_told_to_try_again(stack: Stack) -> None:
+    """No administrator's change disappears unseen, also without If-Match."""
+    stack.ask("carla", "GET", f"{FUNCTION}/connection")
+    slow = stack.faults.inject(Fault("firestore", "Commit", delay_s=1.0))
+
+    with ThreadPoolExecutor(1) as pool:
+        slower = pool.submit(
+            lambda: stack.call("carla", "PUT", f"{FUNCTION}/policy", json={"time_zone": "Europe/Rome"})
+        )
+        wait_for(stack, slow)
+        stack.ask("carla", "PUT", f"{FUNCTION}/policy", json={"time_zone": "Europe/Oslo"})
+
+    assert (409, "policy-changed-meanwhile") == refusal(slower.result())
+    assert slower.result().json()["retryable"]
+    assert "Europe/Oslo" == stack.ask("carla", "GET", f"{FUNCTION}/policy")["time_zone"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("admin_policy_enforced", (403, "google-policy")),
+        ("invalid_grant", (400, "code-refused")),
+        ("redirect_uri_mismatch", (502, "google-refused")),
+    ],
+)
+def test_a_refused_exchange_ends_the_consent(stack: Stack, reason: str, expected: tuple[int, str]) -> None:
+    """What Google refuses for good is told by its kind, and nothing is pending."""
+    ticket = ticket_of(stack)
+    stack.faults.inject(Fault("oauth", "token", status=400, reason=reason))
+
+    assert expected == refusal(claim(stack, "anna", ticket))
+    assert {} == kept(stack)
+
+
+def test_a_claim_does_not_depend_on_the_first_access_token(stack: Stack) -> None:
+    """If Google cannot refresh right after the exchange, the connection is made, and works when Google does."""
+    ticket = ticket_of(stack)
+    stack.faults.inject(Fault("oauth", "token", status=503, skip=1, count=3))
+
+    assert 201 == claim(stack, "anna", ticket).status_code
+    stack.faults.clear()
+    assert 200 == stack.call("anna", "GET", "/mail_proxy/labels").status_code
 
 
 def test_a_refused_grant_that_google_does_not_take_back_is_owed(stack: Stack) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 import requests
-from google.cloud import secretmanager_v1
+from google.cloud import firestore, secretmanager_v1
 from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 
 from local.environment import HOUSEKEEPING, PROJECT
 from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, claim, is_granted, kept, ticket_of
+from tests.integration.magnet_rig import encoded
 
 pytestmark = pytest.mark.integration
 # Of a first claim: how many commits come before the one that makes the connection.
@@ -124,6 +126,28 @@ def test_two_dead_claims_of_one_mailbox_revoke_it_once(stack: Stack) -> None:
     stack.run_job("housekeeping")
 
     assert ({}, False) == (kept(stack), is_granted(stack, "carla"))
+
+
+def test_users_who_left_are_found_on_every_page(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are connected, the one on the second page who left a week ago is deactivated, and nobody else."""
+    stack.connect("anna")
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", stack.google.firestore.address)
+    database = firestore.Client(project=PROJECT)
+    documents = stack.documents()
+    batch = database.batch()
+    for number in range(101):
+        user_id = f"z{number:03}"
+        connected = {**documents["connections/YW5uYQ"], "user_id": user_id, "mailbox_key": user_id, "secret": user_id}
+        batch.set(database.document(f"connections/{encoded(user_id)}"), connected)
+        left = {"active": number < 100, "inactive_since": stack.clock.now() - timedelta(days=8)}
+        user = {**documents["users/YW5uYQ"], "user_id": user_id, **left}
+        batch.set(database.document(f"users/{encoded(user_id)}"), user)
+    batch.commit()
+
+    stack.run_job("housekeeping")
+
+    assert {"connections": 101, "secrets": 1} == kept(stack)
+    assert f"connections/{encoded('z100')}" not in stack.documents()
 
 
 def test_running_twice_at_once_is_fine(stack: Stack) -> None:

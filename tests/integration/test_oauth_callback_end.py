@@ -46,7 +46,7 @@ def deactivate(stack: Stack, query: str = "") -> requests.Response:
 
 def methods(stack: Stack, mark: int) -> list[str]:
     """What was called at Gmail and OAuth since, in order."""
-    names = {"users.stop", "users.labels.delete", "revoke"}
+    names = {"users.stop", "users.labels.delete", "revoke", "DeleteSecret"}
     return [call.method for call in stack.ledger.since(mark) if call.method in names]
 
 
@@ -72,13 +72,13 @@ def test_deactivation_leaves_nothing(stack: Stack) -> None:
     assert "absent" == stack.ask("anna", "GET", f"{FUNCTION}/connection")["status"]
 
 
-def test_the_watch_is_stopped_before_the_grant_is_revoked(magnet: Stack) -> None:
-    """Stop needs the grant, so it comes first."""
+def test_the_end_comes_in_order(magnet: Stack) -> None:
+    """Stop needs the grant, revoking needs the token: stop, revoke, destroy."""
     mark = magnet.ledger.mark()
 
     deactivate(magnet)
 
-    assert ["users.stop", "revoke"] == methods(magnet, mark)
+    assert ["users.stop", "revoke", "DeleteSecret"] == methods(magnet, mark)
 
 
 def test_everything_of_the_users_is_deleted(magnet: Stack, database: firestore.Client) -> None:

@@ -311,8 +311,8 @@ def test_advice_comes_in_the_readers_language(stack: Stack) -> None:
     german, english = show(stack, language="de")["health"], show(stack, language="en-GB")["health"]
 
     assert ("broken", "reauth-required") == (german["word"], german["reason"])
-    assert german["advice"].startswith("Google nimmt")
-    assert english["advice"].startswith("Google takes")
+    assert german["advice"].startswith("Google meldet")
+    assert english["advice"].startswith("Google says")
 
 
 def test_a_feature_cannot_start_on_a_dead_grant(held: Stack) -> None:

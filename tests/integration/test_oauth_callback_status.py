@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from google.cloud import firestore
 
+from local.environment import PROJECT
 from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, refusal
+from tests.integration.magnet_rig import encoded
 
 pytestmark = pytest.mark.integration
 ANNA = "anna@demo-crm.example"
@@ -23,6 +26,13 @@ def show(stack: Stack, user: str = "anna", language: str = "en") -> dict[str, An
 def held(stack: Stack, user: str = "anna") -> dict[str, Any]:
     answer: dict[str, Any] = stack.ask(user, "GET", f"{FUNCTION}/connection/data")
     return answer
+
+
+@pytest.fixture
+def database(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> firestore.Client:
+    """Firestore as handlers would have written it."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", stack.google.firestore.address)
+    return firestore.Client(project=PROJECT)
 
 
 @pytest.fixture
@@ -189,6 +199,35 @@ def test_what_is_held_is_complete(running: Stack) -> None:
         answer["mailbox"]["users"],
         answer["sync"]["cursor"] > 0,
     )
+
+
+def test_much_that_is_held_comes_in_pages(stack: Stack, database: firestore.Client) -> None:
+    """A page token leads through all of it, each record once, also where many are of one moment."""
+    stack.connect("anna")
+    at = stack.clock.now()
+    expires_at = at + timedelta(days=30)
+    with_id: dict[str, dict[str, Any]] = {}
+    for number in range(1003):
+        record = {"record_id": f"r{number}", "actor": "ben", "action": "shared_mail_read", "subject": "anna", "at": at}
+        with_id[f"audit/{encoded(f'r{number}')}"] = {**record, "expires_at": expires_at}
+        notice = {"mail_id": f"m{number}", "from_address": "mia@customer.example", "mailbox_key": "k"}
+        path = f"connections/YW5uYQ/notices/{encoded(f'm{number}')}"
+        with_id[path] = {**notice, "received_at": at, "expires_at": expires_at}
+    paths = list(with_id)
+    for start in range(0, len(paths), 400):
+        batch = database.batch()
+        for path in paths[start : start + 400]:
+            batch.set(database.document(path), with_id[path])
+        batch.commit()
+
+    pages = [held(stack)]
+    while token := pages[-1]["next_page_token"]:
+        pages.append(stack.ask("anna", "GET", f"{FUNCTION}/connection/data?page_token={token}"))
+
+    told = [notice["mail_id"] for page in pages for notice in page["notices"]]
+    reads = sum(len(page["reads_by_colleagues"]) for page in pages)
+    assert (2, 1003, 1003, 1003) == (len(pages), len(told), len(set(told)), reads)
+    assert [True, False] == [page["connection"] is not None for page in pages]
 
 
 def test_after_the_end_nothing_is_held_but_what_google_owes(running: Stack) -> None:

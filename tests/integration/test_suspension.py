@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from typing import Any
 
 import pytest
 
 from local.crm.people import BACKEND
+from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, claim, is_granted, kept, refusal, ticket_of
 
@@ -131,4 +134,19 @@ def test_a_name_that_changes_does_not_put_off_the_end(magnet: Stack) -> None:
 
     magnet.run_job("housekeeping")
 
+    assert ({}, False) == (kept(magnet), is_granted(magnet))
+
+
+def test_leaving_at_the_same_moment_is_fine(magnet: Stack) -> None:
+    """A connection that ends while it is being suspended stays ended."""
+    slow = magnet.faults.inject(Fault("firestore", "Commit", delay_s=1.0, skip=1))
+    token = magnet.token("anna")
+
+    with ThreadPoolExecutor(1) as pool:
+        telling = pool.submit(lambda: tell(magnet, "anna", active=False))
+        while not slow.struck:
+            sleep(0.02)
+        magnet.call(None, "DELETE", f"{FUNCTION}/connection", headers={"Authorization": f"Bearer {token}"})
+
+    telling.result()
     assert ({}, False) == (kept(magnet), is_granted(magnet))
