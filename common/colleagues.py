@@ -5,6 +5,7 @@ The decisions themselves are ``sharing``'s. Asks Gmail nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from common.store.client import store
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Viewers of one contact whose names are looked up.
 _MOST_NAMED: Final = 30
+# Whatever looks like an address's end, also where a header is too broken for one to be parsed.
+_MENTIONED: Final = re.compile(r"@[^\s\"'(),:;<>@\[\]\\]{1,255}")
 Opening = Mapping[str, datetime | None]
 
 
@@ -242,5 +245,11 @@ def parse_facts(resource: Message) -> Facts:
         addresses=frozenset(normalise(address) for address in shown),
         received_at=_EPOCH + timedelta(milliseconds=int(resource.get("internalDate", 0))),
         label_ids=frozenset(resource.get("labelIds", ())),
+        mentioned=frozenset(
+            normalise(found)
+            for name in ("From", "To", "Cc")
+            for value in values[name]
+            for found in _MENTIONED.findall(value[:MAX_HEADER_CHARS])
+        ),
     )
     return Facts(mail, frozenset(normalise(one.address) for one in parsed["Bcc"]), complete)

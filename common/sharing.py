@@ -86,7 +86,8 @@ def asked_level(connection: Connection, policy: Policy, owner: User) -> SharingL
 
 def is_in_domains(address: str, domains: Collection[str]) -> bool:
     """Whether the address is of one of ``domains`` or of a domain below one."""
-    domain = address.rpartition("@")[2].lower()
+    # With a dot at its end it is the same domain (RFC 1034, 3.1).
+    domain = address.rpartition("@")[2].lower().rstrip(".")
     return any(domain == one.lower() or domain.endswith("." + one.lower()) for one in domains)
 
 
@@ -137,11 +138,22 @@ def _addresses_seen(owner: Owner) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class MailFacts:
-    """The mail's side, as fetched just now; ``addresses`` are From, To and Cc, normalised, never Bcc."""
+    """The mail's side, as fetched just now; ``addresses`` are From, To and Cc, normalised, never Bcc.
+
+    ``mentioned`` is whatever looks like an address in these headers, its domain with the @ before: it opens nothing,
+    and may be excluded.
+    """
 
     addresses: frozenset[str]
     received_at: datetime
     label_ids: frozenset[str]
+    mentioned: frozenset[str] = frozenset()
+
+
+def has_excluded_domain(mail: MailFacts, excluded_domains: Iterable[str]) -> bool:
+    """Whether somebody of one of the domains takes part in the mail, or seems to."""
+    excluded = tuple(excluded_domains)
+    return any(is_in_domains(address, excluded) for address in mail.addresses | mail.mentioned)
 
 
 def is_mail_shared(
@@ -154,8 +166,7 @@ def is_mail_shared(
     """Whether a colleague may see this mail, given the addresses that open the owner's mailbox for the contact."""
     if not mail.label_ids.isdisjoint(UNSHARED_LABELS) or (hidden_label_id and hidden_label_id in mail.label_ids):
         return False
-    excluded = tuple(excluded_domains)
-    if any(is_in_domains(address, excluded) for address in mail.addresses):
+    if has_excluded_domain(mail, excluded_domains):
         return False
     return any(
         address in mail.addresses and (since is None or mail.received_at > since) for address, since in opening.items()

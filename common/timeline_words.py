@@ -118,7 +118,7 @@ def _closed_reason(door: Door, facts: Facts) -> Reason:
         return "private"
     if hidden and hidden in facts.mail.label_ids:
         return "hidden"
-    if any(sharing.is_in_domains(address, door.excluded_domains) for address in facts.mail.addresses):
+    if sharing.has_excluded_domain(facts.mail, door.excluded_domains):
         return "excluded_domain"
     if door.level is SharingLevel.CUSTOM and not door.shared_contacts:
         return "contact_not_shared"

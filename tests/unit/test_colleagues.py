@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,6 +52,23 @@ def test_from_to_and_cc_decide_in_the_form_in_which_addresses_compare() -> None:
     assert {MIA, "a@x.example", "b@x.example", "c@x.example", "d@xn--mller-kva.example"} == facts.mail.addresses
     assert {"e@x.example"} == facts.bcc
     assert (NOW, ["INBOX"]) == (facts.mail.received_at, list(facts.mail.label_ids))
+
+
+@pytest.mark.parametrize(
+    "recipients",
+    [
+        '"Law firm <law@secret.example>',
+        '"Law firm <law@Secret.Example>, a@x.example',
+        "law@secret.example <a@x.example>",
+    ],
+)
+def test_excluded_domains_close_also_headers_that_are_not_well_formed(recipients: str) -> None:
+    """A quote that never ends hides an address from the parser, and yet not from the owner's excluded domains."""
+    facts = parse_facts(message(("From", MIA), ("To", recipients)))
+
+    assert {"@secret.example"} <= facts.mail.mentioned
+    assert () == replace(door(), excluded_domains=("secret.example",)).shared_by(facts)
+    assert ("mia",) == door().shared_by(facts)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,10 @@ MAIL = MailFacts(addresses=frozenset({MIA, "anna@demo-crm.example"}), received_a
         (replace(MAIL, received_at=ADDED + timedelta(seconds=1)), True),
         (replace(MAIL, addresses=MAIL.addresses | {"law@secret.example"}), False),
         (replace(MAIL, addresses=MAIL.addresses | {"law@deep.secret.example"}), False),
+        (replace(MAIL, addresses=MAIL.addresses | {"law@secret.example."}), False),
         (replace(MAIL, addresses=MAIL.addresses | {"law@notsecret.example"}), True),
+        (replace(MAIL, mentioned=frozenset({"@secret.example"})), False),
+        (replace(MAIL, addresses=frozenset(), mentioned=frozenset({MIA, "@customer.example"})), False),
         *(
             (replace(MAIL, label_ids=frozenset({label})), False)
             for label in ("DRAFT", "SPAM", "TRASH", "CHAT", "Label_9")
