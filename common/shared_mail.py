@@ -15,7 +15,7 @@ from common.errors import NotFound, ReauthRequired
 from common.gmail.client import Gmail
 from common.gmail.results import Message
 from common.model import Contact
-from common.opening import Look, fetch_full, open_message
+from common.opening import Look, fetch_full, named_thing, open_message
 from common.session import Member
 from common.timeline import count_reads
 from common.timeline_api import SharedMessageAnswer
@@ -50,7 +50,9 @@ def fetch_shared_mail(member: Member, contact_id: str, owner: str, message_id: s
         raise NotFound
     gmail = door.open(member.user)
     try:
-        _verify_visible(gmail.fetch_message(message_id, fields=_DECIDING_FIELDS), door, view)
+        with named_thing():
+            deciding = gmail.fetch_message(message_id, fields=_DECIDING_FIELDS)
+        _verify_visible(deciding, door, view)
         resource = fetch_full(gmail, message_id)
     except ReauthRequired:
         if door.own:

@@ -367,6 +367,7 @@ def test_what_was_never_to_be_seen_is_not_found(team: Stack) -> None:
     """Mail in which the contact has no part, drafts, and mail that only went to it in secret are not found either."""
     share(team)
     never = told(opened(team, "0123456789abcdef"))
+    assert never == told(opened(team, "no-id_of_Gmail"))
     hidden = {
         "another contact's": team.mail("anna", JONAS),
         "a draft": sent_by_anna(team, labels=("DRAFT",)),
