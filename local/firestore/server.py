@@ -51,7 +51,12 @@ _RPCS = {
 
 
 class FirestoreServer:
-    """A running server on loopback; ``address`` is what FIRESTORE_EMULATOR_HOST takes. ``stop`` ends it."""
+    """A running server on loopback; ``address`` is what FIRESTORE_EMULATOR_HOST takes. ``stop`` ends it.
+
+    ``observe``, where somebody has set it, hears of each request, as sent, before it is done.
+    """
+
+    observe: Callable[[str, bytes], None] | None = None
 
     def __init__(self, clock: LocalClock, ledger: Ledger, faults: Faults, indexes: IndexList, port: int = 0) -> None:
         self._service = Service(clock.now, indexes)
@@ -82,6 +87,8 @@ class FirestoreServer:
     def _run(self, method: str, request: Any, context: grpc.ServicerContext) -> list[Any]:
         """One call: its answers, after faults and with its cost on record; or the call's abortion."""
         started_s, http_id = time.monotonic(), self._ledger.next_http_id()
+        if self.observe is not None:
+            self.observe(method, _serialise(request))
         fault = self._faults.take(_LEDGER_NAME, method)
         result, status, error = Result([], {}), 200, None
         try:

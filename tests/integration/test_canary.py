@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from local.demo_mails import CUSTOMER
+from local.faults import Fault
+from local.firestore.server import FirestoreServer
 from local.functions import ROOT
 from local.main_job import MainJob
 from local.stack import Stack
@@ -69,10 +71,16 @@ def watched(written: Path) -> Iterator[Stack]:
 def kept(watched: Stack) -> dict[str, list[str]]:
     """The main job and more, played with words; then where one of them was found, by kind of place, after each step."""
     job = MainJob(watched, word)
-    found: dict[str, list[str]] = {"documents": [], "secrets": []}
+    found: dict[str, list[str]] = {"documents": [], "secrets": [], "requests": []}
+    # Also what lies in a document between two steps, and what is only asked for.
+    server = watched.google.firestore
+    assert isinstance(server, FirestoreServer)
+    server.observe = lambda method, sent: found["requests"].extend([method] * finds(sent))
     for told in job.play():
         if told.number == 5:
             _read_and_write_more(watched, job)
+        if told.number == 6:
+            _look_as_a_colleague(watched)
         found["documents"] += [path for path, document in watched.documents().items() if finds([path, document])]
         found["secrets"] += [name for name, secret in watched.google.secrets.dump().items() if finds([name, secret])]
     return found
@@ -90,7 +98,49 @@ def _read_and_write_more(stack: Stack, job: MainJob) -> None:
         assert word("content").encode() in answer.content
     assert word("header").encode() in stack.call("anna", "GET", f"/mail_proxy/messages/{mail_id}/raw").content
     stack.ask("anna", "GET", "/mail_proxy/notices?expand=summary")
+    stack.ask("anna", "GET", f"/mail_proxy/threads/{mail['thread_id']}")
+    stack.ask("anna", "GET", f"/mail_proxy/messages/{mail_id}/category")
+    stack.ask("anna", "GET", "/mail_proxy/sweep/preview")
     _send_more(stack)
+    _forward(stack, mail_id)
+    _meet_trouble(stack, mail_id)
+
+
+def _look_as_a_colleague(stack: Stack) -> None:
+    """Another user searches within what is shared, and opens a mail and its files."""
+    path = "/mail_proxy/contacts/mia/emails"
+    page = stack.ask("ben", "POST", path, json={"q": f"{word('subject')} from:{word('nobody')}", "page_size": 1})
+    assert [] == page["entries"]
+    page = stack.ask("ben", "POST", path, json={"q": word("subject"), "page_size": 1})
+    stack.ask("ben", "POST", path, json={"q": word("subject"), "page_size": 1, "page_token": page["next_page_token"]})
+    files = 0
+    for entry in stack.ask("ben", "POST", path, json={})["entries"]:
+        for attachment in stack.ask("ben", "GET", f"{path}/anna/{entry['id']}")["attachments"]:
+            one = f"{path}/anna/{entry['id']}/attachments/{attachment['part_id']}"
+            files += stack.call("ben", "GET", one).status_code == 200
+    assert files > 0
+
+
+def _forward(stack: Stack, mail_id: str) -> None:
+    body = {"mode": "forward", "message_id": mail_id, "to": [{"address": f"{word('to')}@customer.example"}]}
+    stack.ask("anna", "POST", "/mail_proxy/messages", headers={"Idempotency-Key": "forward"}, json=body)
+    for draft in stack.ask("anna", "GET", "/mail_proxy/drafts?page_size=1")["drafts"]:
+        stack.ask("anna", "GET", f"/mail_proxy/drafts/{draft['id']}")
+
+
+def _meet_trouble(stack: Stack, mail_id: str) -> None:
+    """Gmail refuses in words that quote the request, fails, and takes a mail whose answer gets lost."""
+    quoted = f"Invalid query: {word('quoted')}"
+    for status in (400, 403, 429, 500):
+        stack.faults.inject(Fault("gmail", "users.messages.list", status=status, message=quoted, count=2))
+        stack.call("anna", "POST", "/mail_proxy/messages/search", json={"q": f"{word('failing')} {status}"})
+        stack.faults.inject(Fault("gmail", "users.messages.get", status=status, message=quoted, count=2))
+        stack.call("anna", "GET", f"/mail_proxy/messages/{mail_id}")
+        stack.faults.clear()
+    stack.faults.inject(Fault("gmail", "users.messages.send", drop_answer=True))
+    lost = {"to": [{"address": f"{word('to')}@customer.example"}], "subject": word("lost"), "text": word("lost_text")}
+    stack.call("anna", "POST", "/mail_proxy/messages", headers={"Idempotency-Key": "lost"}, json=lost)
+    stack.faults.clear()
 
 
 def _send_more(stack: Stack) -> None:
@@ -105,15 +155,16 @@ def _send_more(stack: Stack) -> None:
     file = (f"{word('own_file')}.bin", (word("own_content").encode() + b"\0" * 1000) * 2000, "application/octet-stream")
     parts = {"message": (None, json.dumps(message), "application/json"), "file": file}
     stack.ask("anna", "POST", "/mail_proxy/messages", headers={"Idempotency-Key": word("key")}, files=parts)
-    later = message | {"send_at": _in_an_hour(stack)}
+    later = message | {"send_at": _soon(stack)}
     stack.ask("anna", "POST", "/mail_proxy/messages", headers={"Idempotency-Key": "later"}, json=later)
     stack.ask("anna", "POST", "/mail_proxy/drafts", json=message)
     broken = stack.call("anna", "POST", "/mail_proxy/messages/search", json={"q": [word("broken")]})
     assert 400 == broken.status_code
 
 
-def _in_an_hour(stack: Stack) -> str:
-    return (stack.clock.now() + timedelta(hours=1)).isoformat()
+def _soon(stack: Stack) -> str:
+    """A time that step 7 passes, so that the mail goes out."""
+    return (stack.clock.now() + timedelta(minutes=5)).isoformat()
 
 
 def test_words_are_in_the_mails(watched: Stack, kept: dict[str, list[str]]) -> None:
@@ -122,11 +173,13 @@ def test_words_are_in_the_mails(watched: Stack, kept: dict[str, list[str]]) -> N
     sources = [message.raw for message in mailbox.newest_first()]
 
     assert all(any(word(place).encode() in raw for raw in sources) for place in ("subject", "header", "own_subject"))
+    sent = [message.raw for message in mailbox.newest_first() if "SENT" in message.labels]
+    assert 2 == sum(word("own_text").encode() in raw for raw in sent), "the one sent at once, and the one for later"
 
 
-@pytest.mark.parametrize("place", ["documents", "secrets"])
+@pytest.mark.parametrize("place", ["documents", "secrets", "requests"])
 def test_no_store_holds_a_word(kept: dict[str, list[str]], place: str) -> None:
-    """After no step does a document, or a secret, hold a word of a mail."""
+    """After no step does a document, or a secret, hold a word of a mail, nor does any request to Firestore ever."""
     assert kept[place] == []
 
 
