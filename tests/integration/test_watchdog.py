@@ -31,7 +31,9 @@ time.sleep(60)
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that waits to be buried does not."""
     if not Path("/proc/self/stat").exists():
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ).stdout
         return state.strip() != "" and not state.startswith("Z")
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
