@@ -77,6 +77,7 @@ def _stored(counts: dict[str, int]) -> str:
 def _stay(stack: Stack) -> None:
     stack.google.scheduler.set_automatic(True)
     _say(f"The demo CRM: {stack.crm_url} (Anna, Ben and Carla can connect; Google's consent page is local too)")
+    _say(f"The functions: {stack.front.url}/oauth_callback and {stack.front.url}/mail_proxy")
     _say(f"Deliver mail, move the clock, inject faults: {stack.control_url} (docs/architecture.md). Ctrl-C ends it.")
     while True:
         time.sleep(3600)
