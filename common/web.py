@@ -22,6 +22,7 @@ from werkzeug import Request, Response
 from common import auth, clock, log
 from common.config import config
 from common.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Problem, TooLarge, Unavailable
+from common.keys import decode_id
 
 T = TypeVar("T")
 
@@ -86,6 +87,20 @@ class Call:
     def body(self, kind: type[T]) -> T:
         """The JSON body as ``kind``, a msgspec Struct. Raises BadRequest that names the place, never the value."""
         return parse_json(self.raw_body or b"{}", kind)
+
+    def errand(self, kind: type[T]) -> T | None:
+        """A task's body; None, and a line in the log, where it cannot be read or is not of the user in the path.
+
+        Such a task is acknowledged, as trying it again would mend nothing.
+        """
+        try:
+            errand = self.body(kind)
+            if "id" not in self.params or decode_id(self.params["id"]) == getattr(errand, "user", None):
+                return errand
+        except (BadRequest, TooLarge, ValueError):
+            pass
+        log.event("task-poison", severity="WARNING")
+        return None
 
     def query(self, kind: type[T]) -> T:
         """The query as ``kind``, a msgspec Struct. Raises BadRequest that names the place, never the value."""

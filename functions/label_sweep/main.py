@@ -11,9 +11,7 @@ import functions_framework
 from werkzeug import Response
 
 from common import dispatch as dispatching
-from common import log, sweep_errands, web
-from common.errors import BadRequest, TooLarge
-from common.keys import decode_id
+from common import sweep_errands, web
 
 app = web.App("label_sweep")
 SCHEDULER = web.service("scheduler_service_account", "label_sweep_url")
@@ -30,15 +28,9 @@ def dispatch(_call: web.Call) -> Response:
 @app.route("POST", "/users/{id}", TASKS, body=sweep_errands.Errand, status=204)
 def work_for_user(call: web.Call) -> Response:
     """A task for one user: a sweep, or what follows when labels are turned on or off."""
-    try:
-        errand = call.body(sweep_errands.Errand)
-        is_named = decode_id(call.params["id"]) == errand.user
-    except (BadRequest, TooLarge, ValueError):
-        is_named = False
-    if not is_named:
-        log.event("task-poison", severity="WARNING")
-        return web.no_content()
-    sweep_errands.apply_errand(errand)
+    errand = call.errand(sweep_errands.Errand)
+    if errand is not None:
+        sweep_errands.apply_errand(errand)
     return web.no_content()
 
 

@@ -11,8 +11,7 @@ import functions_framework
 from werkzeug import Response
 
 from common import errands, log, watching, web, webhook
-from common.errors import BadRequest, TooLarge
-from common.keys import decode_id
+from common.errors import TooLarge
 
 app = web.App("magnet_ingest")
 PUSH = web.service("push_service_account", "magnet_ingest_url")
@@ -37,15 +36,9 @@ def take_push(call: web.Call) -> Response:
 @app.route("POST", "/users/{id}", TASKS, body=errands.Errand, status=204)
 def work_for_user(call: web.Call) -> Response:
     """A task for one user: start, stop, drain, renew, or a step of a search."""
-    try:
-        errand = call.body(errands.Errand)
-        is_named = decode_id(call.params["id"]) == errand.user
-    except (BadRequest, TooLarge, ValueError):
-        is_named = False
-    if not is_named:
-        log.event("task-poison", severity="WARNING")
-        return web.no_content()
-    errands.apply_errand(errand)
+    errand = call.errand(errands.Errand)
+    if errand is not None:
+        errands.apply_errand(errand)
     return web.no_content()
 
 
@@ -59,12 +52,9 @@ def renew(_call: web.Call) -> Response:
 @app.route("POST", "/deliver", TASKS, body=webhook.News, status=204)
 def deliver(call: web.Call) -> Response:
     """A task that tells the CRM's webhook of one notice or status. 503 has the queue try again."""
-    try:
-        news = call.body(webhook.News)
-    except (BadRequest, TooLarge):
-        log.event("task-poison", severity="WARNING")
-        return web.no_content()
-    webhook.deliver(news)
+    news = call.errand(webhook.News)
+    if news is not None:
+        webhook.deliver(news)
     return web.no_content()
 
 

@@ -69,10 +69,10 @@ def _register_sends(app: web.App) -> None:
     @app.route("POST", ROUTE, _TASKS, body=SendTask, status=HTTPStatus.NO_CONTENT)
     def run_task(call: web.Call) -> Response:
         """Cloud Tasks: a scheduled mail is due, or one whose answer was lost is looked for."""
-        task = call.body(SendTask)
-        if task.kind == "send":
+        task = call.errand(SendTask)
+        if task is not None and task.kind == "send":
             scheduled.run(task)
-        else:
+        elif task is not None:
             send_lookup.look_again(task)
         return web.no_content()
 

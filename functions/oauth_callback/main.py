@@ -168,7 +168,9 @@ def take_security_event(call: web.Call) -> Response:
 @app.route("POST", "/tasks/housekeeping", HOUSEKEEPER, body=housekeeping.Errand, status=204)
 def keep_house(call: web.Call) -> Response:
     """Scheduler's daily run, and the tasks that it and others leave."""
-    housekeeping.apply_errand(call.body(housekeeping.Errand))
+    errand = call.errand(housekeeping.Errand)
+    if errand is not None:
+        housekeeping.apply_errand(errand)
     return web.no_content()
 
 

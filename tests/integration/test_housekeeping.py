@@ -172,3 +172,10 @@ def test_an_errand_for_what_is_gone_does_nothing(stack: Stack, errand: dict[str,
 
     assert 204 == keep_house(stack, **errand).status_code
     assert {"connections": 1, "secrets": 1} == kept(stack)
+
+
+@pytest.mark.parametrize("errand", [{"kind": "made-up"}, {"kind": "users", "page": 7}])
+def test_an_errand_that_cannot_be_read_is_acknowledged(stack: Stack, errand: dict[str, object]) -> None:
+    """Trying it again would mend nothing: it is logged and done with."""
+    assert 204 == keep_house(stack, **errand).status_code
+    assert "task-poison" in stack.log_file("oauth_callback").read_text()

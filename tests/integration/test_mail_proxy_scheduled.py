@@ -349,3 +349,16 @@ def test_only_tasks_may_call(anna: Stack, account: str, function: str, status: i
         return anna.call(None, "POST", "/mail_proxy/tasks/send", json=body, headers=headers).status_code
 
     assert (status, 401, 401) == (call(token), call(unsigned), call(anna.token("anna")))
+
+
+@pytest.mark.parametrize("body", [{"kind": "made-up", "user": "anna"}, {"kind": "send"}, []])
+def test_a_task_that_cannot_be_read_is_acknowledged(anna: Stack, body: object) -> None:
+    """Trying it again would mend nothing: it is logged and done with."""
+    token = anna.google.tokens.mint(environment.TASKS, anna.front.url_of("mail_proxy"))
+    headers = {"Authorization": f"Bearer {token}"}
+    lines_before = anna.log_file("mail_proxy").read_text().count("task-poison")
+
+    answer = anna.call(None, "POST", "/mail_proxy/tasks/send", json=body, headers=headers)
+
+    assert 204 == answer.status_code
+    assert lines_before + 1 == anna.log_file("mail_proxy").read_text().count("task-poison")
