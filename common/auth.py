@@ -81,19 +81,29 @@ class KeySet:
             return
         self._tried_at, self._failed = at, True
         try:
-            answer = requests.get(self._url, timeout=_FETCH_TIMEOUT_S, allow_redirects=False)
-            # A redirect is not followed, and its body is nobody's keys.
-            if answer.status_code != HTTPStatus.OK:
-                return
-            self._keys = parse_keys(answer.json())
-        except (requests.RequestException, ValueError, jwt.PyJWTError):
+            self._keys = _fetch_keys(self._url)
+        except (requests.RequestException, ValueError, TypeError, AttributeError, jwt.PyJWTError):
+            # From the end on: who waited here while it failed is not to try as long again, one after the other.
+            self._tried_at = clock.now()
             return
         self._fetched_at, self._failed = at, False
 
 
+def _fetch_keys(url: str) -> dict[str, jwt.PyJWK]:
+    answer = requests.get(url, timeout=_FETCH_TIMEOUT_S, allow_redirects=False)
+    # A redirect is not followed, and its body is nobody's keys.
+    if answer.status_code != HTTPStatus.OK:
+        raise ValueError("not keys")
+    return parse_keys(answer.json())
+
+
 def parse_keys(key_set: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """The usable keys of a JWK set by ``kid``. Raises PyJWTError where there is none."""
-    return {key.key_id: key for key in jwt.PyJWKSet.from_dict(dict(key_set)).keys if key.key_id}
+    """The usable keys of a JWK set by ``kid``. Raises PyJWTError, or ValueError and the like where there is none.
+
+    PyJWT verifies by the key's own algorithm, whatever the token's header says: so those of others are left out.
+    """
+    found = jwt.PyJWKSet.from_dict(dict(key_set)).keys
+    return {key.key_id: key for key in found if key.key_id and key.algorithm_name in ALGORITHMS}
 
 
 @cache

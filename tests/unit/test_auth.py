@@ -114,6 +114,15 @@ def test_every_other_token_is_refused_alike(header: Any) -> None:
         auth.verify_caller(header())
 
 
+def test_other_keys_of_the_set_sign_nothing() -> None:
+    """A secret, or a key of another algorithm, that stands in the key set by mistake lets nobody in."""
+    p384 = ec.generate_private_key(ec.SECP384R1())
+    secret = {"kty": "oct", "kid": "secret", "k": base64.urlsafe_b64encode(b"s" * 32).decode().rstrip("=")}
+    found = auth.parse_keys({"keys": [*JWKS["keys"], secret, {**json.loads(ECAlgorithm.to_jwk(p384)), "kid": "p384"}]})
+
+    assert {"rsa", "ec"} == set(found)
+
+
 def test_the_permission_is_required() -> None:
     """A valid token without the permission may do nothing."""
     with pytest.raises(Forbidden) as caught:
