@@ -23,6 +23,7 @@ from common.claim import mailbox_key
 from common.config import config
 from common.errors import BadRequest, Unauthenticated, Unavailable
 from common.keys import keys
+from common.model import Connection, ConnectionStatus
 from common.store.client import store
 
 MAX_TOKEN_BYTES: Final = 16 * 1024
@@ -30,6 +31,8 @@ _TIMEOUT_S: Final = 5.0
 _LEEWAY: Final = timedelta(minutes=5)
 _FRESH: Final = timedelta(days=1)
 _PAUSE_AFTER_FAILURE: Final = timedelta(seconds=2)
+_WHOLE_SECONDS: Final = timedelta(seconds=1)
+_TRIES: Final = 4
 # What ends the grants of a mailbox here, by the last part of the event's type, and the reason that its users are told.
 _ENDING: Final[Mapping[str, str]] = {
     "tokens-revoked": "revoked",
@@ -45,7 +48,7 @@ class SecurityEvent:
 
     kind: str
     sub: str
-    issued_at: datetime
+    happened_at: datetime
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,12 @@ class Configuration:
     def _renew(self) -> _Receiver:
         if self._failed_at is not None and clock.now() - self._failed_at < _PAUSE_AFTER_FAILURE:
             raise Unavailable("keys-unavailable")
-        self._failed_at = clock.now()
-        found = _fetch_receiver()
+        try:
+            found = _fetch_receiver()
+        except Unavailable:
+            # From the end on: those who waited here meanwhile are not to try as long again, one after the other.
+            self._failed_at = clock.now()
+            raise
         self._failed_at = None
         return found
 
@@ -140,26 +147,24 @@ def parse_events(claims: Mapping[str, Any]) -> list[SecurityEvent]:
     issued_at = datetime.fromtimestamp(float(claims["iat"]), tz=UTC)
     if issued_at - clock.now() > _LEEWAY:
         raise _invalid()
+    # A token may be issued long after what it tells of (RFC 8417, 2.2, "toe").
+    happened_at = min(issued_at, datetime.fromtimestamp(float(claims.get("toe", claims["iat"])), tz=UTC))
     events = []
     for kind, event in claims["events"].items():
         subject = event.get("subject") or {}
         sub = subject.get("sub", "")
-        events.append(SecurityEvent(kind.rpartition("/")[2], sub if isinstance(sub, str) else "", issued_at))
+        events.append(SecurityEvent(kind.rpartition("/")[2], sub if isinstance(sub, str) else "", happened_at))
     return events
 
 
 def apply_event(event: SecurityEvent) -> None:
     """Does what the event asks: where it ends grants, every connection of the mailbox needs a new consent.
 
-    An event older than a connection's grant says nothing about it.
+    An event older than a connection's grant says nothing about it. Raises Unavailable where others keep changing a
+    connection: Google posts the event again.
     """
     reason = _ENDING.get(event.kind, "")
-    ended = 0
-    if reason and event.sub:
-        for connection in store().connections.find_by_mailbox(mailbox_key(event.sub)):
-            if connection.connected_at <= event.issued_at + timedelta(seconds=1):
-                tokens.forget(connection.user_id)
-                ended += tokens.mark_reauth(connection, reason)
+    ended = _end_grants(event, reason) if reason and event.sub else 0
     log.event(
         "security-event",
         severity="WARNING" if ended else "INFO",
@@ -167,6 +172,23 @@ def apply_event(event: SecurityEvent) -> None:
         mailbox=keys().hash("log", event.sub) if event.sub else None,
         count=ended,
     )
+
+
+def _end_grants(event: SecurityEvent, reason: str) -> int:
+    ended = 0
+    for _ in range(_TRIES):
+        found = store().connections.find_by_mailbox(mailbox_key(event.sub))
+        concerned = [connection for connection in found if _concerns(event, connection)]
+        if not concerned:
+            return ended
+        for connection in concerned:
+            ended += tokens.mark_reauth(connection, reason)
+    raise Unavailable("connection-changed-meanwhile")
+
+
+def _concerns(event: SecurityEvent, connection: Connection) -> bool:
+    is_older = connection.connected_at <= event.happened_at + _WHOLE_SECONDS
+    return is_older and connection.status is ConnectionStatus.CONNECTED
 
 
 def _invalid() -> BadRequest:

@@ -280,7 +280,8 @@ class OAuthService:
 
     def _get_risc_configuration(self) -> Response:
         base = request.host_url.rstrip("/")
-        return _cacheable({"issuer": RISC_ISSUER, "jwks_uri": f"{base}/risc/v1/certs"})
+        found = {"issuer": RISC_ISSUER, "jwks_uri": f"{base}/risc/v1/certs"}
+        return self._serve("risc_configuration", "", lambda: _cacheable(found), service="jwks")
 
 
 class ServiceTokens:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from werkzeug import Request, Response
 
 from common import clock
 from common.auth import KeySet
+from common.config import config
 from common.errors import Unauthenticated, Unavailable
+from common.risc import Configuration
 from local.clock import LocalClock
 from local.http import HttpServer
 
@@ -22,20 +24,24 @@ pytestmark = pytest.mark.integration
 
 
 class KeyServer:
-    """Serves the keys named in ``kids``; ``status`` is what it answers with; counts how often it is asked."""
+    """Serves the keys named in ``kids``, or ``body``, with ``status``; counts how often it is asked."""
 
     def __init__(self) -> None:
         self.kids = ["first"]
         self.status = 200
         self.asked = 0
+        self.body: object = None
+        self.while_asked: Callable[[], object] = lambda: None
         self._key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
         self._server = HttpServer(Request.application(self._answer))
         self.url = self._server.url
 
     def _answer(self, _: Request) -> Response:
         self.asked += 1
+        self.while_asked()
         keys = [{**self._key, "kid": kid, "alg": "ES256"} for kid in self.kids]
-        return Response(json.dumps({"keys": keys}), status=self.status, content_type="application/json")
+        body = {"keys": keys} if self.body is None else self.body
+        return Response(json.dumps(body), status=self.status, content_type="application/json")
 
     def stop(self) -> None:
         self._server.stop()
@@ -108,3 +114,45 @@ def test_keys_that_cannot_be_fetched_are_trouble_of_ours(
     server.status = status
     local_clock.advance(3700)
     assert "first" == keys.find("first").key_id
+
+
+@pytest.mark.parametrize("body", [7, [1], "keys", {"keys": "none"}, {"keys": [1]}, {"keys": [{"kid": "first"}]}])
+def test_what_is_no_key_set_is_trouble_of_ours(server: KeyServer, local_clock: LocalClock, body: object) -> None:
+    """JSON of another form is answered as keys that cannot be fetched, and what was known stays good."""
+    keys = KeySet(server.url)
+    server.body = body
+    with pytest.raises(Unavailable):
+        keys.find("first")
+    local_clock.advance(3)
+    server.body = None
+    assert "first" == keys.find("first").key_id
+
+
+def test_who_waited_for_keys_in_vain_does_not_ask_again(server: KeyServer, local_clock: LocalClock) -> None:
+    """Where the keys' server takes long to fail, the next caller in the queue is refused at once."""
+    keys = KeySet(server.url)
+    server.status, server.while_asked = 500, lambda: local_clock.advance(5)
+
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            keys.find("first")
+
+    assert 1 == server.asked
+
+
+def test_the_document_of_google_keys_is_not_waited_for_in_turn(
+    server: KeyServer, local_clock: LocalClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same holds for the document that names the keys of security events."""
+    for name, value in {"PROJECT_ID": "p", "REGION": "r", "GOOGLE_RISC_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    config.cache_clear()
+    server.status, server.while_asked = 500, lambda: local_clock.advance(5)
+    document = Configuration()
+
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            document.receiver()
+
+    config.cache_clear()
+    assert 1 == server.asked
