@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from google.api_core import exceptions as google_errors
 
-from common import audit, clock, log, oauth, revocation, secrets, tokens, webhook
+from common import announcing, audit, clock, log, oauth, revocation, secrets, sharing, tokens
 from common.auth import Caller
 from common.consent import SEALED_CODE
 from common.errors import BadRequest, Conflict, Forbidden, Problem, Unavailable
@@ -165,6 +165,7 @@ def plan_connection(claim: Claim, identity: Identity, locale: str) -> Connection
         secret=secrets.secret_name(claim.user.user_id, claim.generation),
         scopes=claim.grant.scopes,
         connected_at=clock.now(),
+        accepted_terms=sharing.policy_terms(claim.context.policy.value),
         locale=locale,
     )
     if claim.former is None or claim.former.mailbox_key != key:
@@ -271,6 +272,7 @@ def _commit(claim: Claim, connection: Connection, owed: Versioned[Revocation]) -
         store().pending.delete(claim.pending.value.state_hash, version=claim.pending.version, batch=batch)
         store().revocations.delete(owed.value.revocation_id, version=owed.version, batch=batch)
         store().audit.add(record, batch=batch)
+        announcing.note(connection, connection.status.value, batch)
 
 
 def _all_fields(connection: Connection) -> dict[str, Any]:
@@ -297,7 +299,7 @@ def _apply_aftermath(claim: Claim, connection: Connection) -> None:
             _attempt(partial(enqueue_start, connection, Start("magnet_ingest", "start")))
     _attempt(partial(note_aliases, connection))
     _attempt(partial(_note_hidden_label, connection))
-    webhook.enqueue_status(connection)
+    _attempt(partial(announcing.send_owed, connection.user_id))
     log.event("connected", user=keys().hash("log", connection.user_id), outcome="again" if former else "new")
 
 

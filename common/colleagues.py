@@ -222,12 +222,13 @@ def _door(view: View, connection: Connection, loaded: _Loaded) -> Door:
         )
         if share is not None and share.mailbox_key == connection.mailbox_key:
             shares[contact.contact_id] = share
+    terms = sharing.effective_terms(connection, view.policy)
     return Door(
         connection=connection,
         own=own,
         level=sharing.effective_level(connection, view.policy, user or view.viewer),
         opening=opening,
-        excluded_domains=(*connection.excluded_domains, *view.policy.excluded_domains),
+        excluded_domains=(*connection.excluded_domains, *terms.excluded_domains),
         shares=shares,
     )
 

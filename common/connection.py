@@ -11,7 +11,7 @@ from common import clock, health, sharing
 from common.auth import Caller
 from common.directory import refresh_user
 from common.health import Facts, FeatureState, Health, Language, Word
-from common.model import Connection, ConnectionStatus, Feature, Policy, SharingLevel
+from common.model import Connection, ConnectionStatus, Feature, Policy, SharingLevel, SharingTerms
 from common.oauth import SCOPES, granted_features
 from common.paging import parse_page, seal_page
 from common.store.client import Versioned, store
@@ -44,14 +44,27 @@ class Features(msgspec.Struct, kw_only=True):
     missing: list[MissingFeature] = []
 
 
+class TermsState(msgspec.Struct, kw_only=True):
+    """What is kept from colleagues, whatever the level; ``PATCH`` takes it in this form."""
+
+    internal_domains: list[str]
+    excluded_domains: list[str]
+    address_time_limit: bool
+
+
 class SharingState(msgspec.Struct, kw_only=True):
-    """``level`` is the user's choice, ``effective`` what holds, ``asked`` what the policy asks the user to accept."""
+    """``level`` is the user's choice, ``effective`` what holds, ``asked`` what the policy asks the user to accept.
+
+    ``terms`` are those of the policy that hold, ``asked_terms`` the wider ones that it asks the user to accept.
+    """
 
     level: SharingLevel
     effective: SharingLevel
     accepted_level: SharingLevel
     asked: SharingLevel | None = None
     set_by_policy: bool = False
+    terms: TermsState
+    asked_terms: TermsState | None = None
 
 
 class MailMagnetState(msgspec.Struct, kw_only=True):
@@ -192,12 +205,23 @@ def _sharing(facts: Facts) -> SharingState | None:
     if facts.user is None:
         return None
     connection, policy = facts.connection, facts.policy
+    asked_terms = sharing.asked_terms(connection, policy, facts.user)
     return SharingState(
         level=connection.sharing,
         effective=sharing.effective_level(connection, policy, facts.user),
         accepted_level=connection.accepted_level,
         asked=sharing.asked_level(connection, policy, facts.user),
         set_by_policy=sharing.policy_level(policy, facts.user) is not None,
+        terms=_terms(sharing.effective_terms(connection, policy)),
+        asked_terms=_terms(asked_terms) if asked_terms else None,
+    )
+
+
+def _terms(terms: SharingTerms) -> TermsState:
+    return TermsState(
+        internal_domains=list(terms.internal_domains),
+        excluded_domains=list(terms.excluded_domains),
+        address_time_limit=terms.address_time_limit,
     )
 
 

@@ -74,10 +74,20 @@ ROLE_PREFIX: Final = "role:"
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharingTerms:
+    """What a policy keeps from colleagues, whatever the level; ``address_time_limit``: mail older than an address."""
+
+    internal_domains: tuple[str, ...] = ()
+    excluded_domains: tuple[str, ...] = ()
+    address_time_limit: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Connection:
     """One CRM user's link to one Gmail mailbox: what people set. ``secret`` is the short name of the secret.
 
     ``connected_at`` is when the present grant was made, ``changed_at`` when its user last turned something on or off.
+    ``accepted_terms`` are the policy's that its user was last shown and took.
     """
 
     user_id: str
@@ -91,6 +101,7 @@ class Connection:
     reauth_reason: str = ""
     sharing: SharingLevel = SharingLevel.PRIVATE
     accepted_level: SharingLevel = SharingLevel.PRIVATE
+    accepted_terms: SharingTerms = SharingTerms()
     excluded_domains: tuple[str, ...] = ()
     mailmagnet: bool = False
     labels: bool = False
@@ -279,6 +290,16 @@ class Revocation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Announcement:
+    """That the webhook is still to be told of a changed status of the user's connection of ``generation``."""
+
+    announcement_id: str
+    user_id: str
+    generation: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditRecord:
     """Who did what. ``count`` and ``day`` are used by reads of shared mail, which are counted per day."""
 
@@ -339,7 +360,10 @@ class FullLoad:
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """A CRM user in the directory. ``heard_at`` is when the CRM or a verified token last told of the user."""
+    """A CRM user in the directory. ``heard_at`` is when the CRM or a verified token last told of the user.
+
+    While ``suspension_owed``, work in flight has still to be ended, since the user stopped being one.
+    """
 
     user_id: str
     active: bool
@@ -349,6 +373,7 @@ class User:
     name: str = ""
     heard_at: datetime | None = None
     inactive_since: datetime | None = None
+    suspension_owed: bool = False
     deleted: bool = False
     updated_at: datetime | None = None
     full_load: str = ""

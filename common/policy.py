@@ -19,7 +19,8 @@ from common.store.client import Lost, Versioned, store
 
 USERS_CHOICE: Final = "users_choice"
 _PAGE: Final = 200
-_MAX_COUNTED: Final = 10_000
+# Two reads each, and a round trip or two a page: an administrator waits for it.
+_MAX_COUNTED: Final = 2_000
 
 Level = Literal["users_choice", "private", "custom", "public"]
 CrmId = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[^/]+$")]
@@ -47,9 +48,13 @@ class PolicyBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PolicyAnswer(PolicyBody, kw_only=True):
-    """The policy, and how many connected users have not accepted the wider level that it asks for."""
+    """The policy, and how many connected users have not accepted the wider level or terms that it asks for.
+
+    ``not_accepted_is_partial``: there are more connections than were looked at, so that more users may be waited for.
+    """
 
     not_accepted: int = 0
+    not_accepted_is_partial: bool = False
 
 
 def parse_policy(body: PolicyBody) -> Policy:
@@ -144,22 +149,28 @@ def answer(policy: Policy) -> PolicyAnswer:
         if isinstance(value, tuple):
             shown[name] = list(value)
     level: Level = policy.sharing.value if policy.sharing is not None else USERS_CHOICE
-    return PolicyAnswer(**shown, sharing=level, not_accepted=count_not_accepted(policy))
+    count, is_partial = count_not_accepted(policy)
+    return PolicyAnswer(**shown, sharing=level, not_accepted=count, not_accepted_is_partial=is_partial)
 
 
-def count_not_accepted(policy: Policy) -> int:
-    """How many connected users have yet to accept the level that the policy asks for; counted up to 10,000 users."""
-    if policy.sharing is None and not policy.sharing_by_role and not policy.sharing_by_user:
-        return 0
+def count_not_accepted(policy: Policy) -> tuple[int, bool]:
+    """How many connected users have yet to accept what the policy asks for, and whether some were not looked at.
+
+    Who shares nothing is looked at only where the policy sets a level, and no one where it lets no one share.
+    """
+    levels = {policy.sharing, *policy.sharing_by_role.values(), *policy.sharing_by_user.values()}
+    if levels == {SharingLevel.PRIVATE}:
+        return 0, False
+    sharing_only = levels == {None}
     count, after, at = 0, "", clock.now()
     for _ in range(_MAX_COUNTED // _PAGE):
-        page = [held.value for held in store().connections.page(after=after, limit=_PAGE)]
+        page = [held.value for held in store().connections.page_of(after=after, limit=_PAGE, sharing_only=sharing_only)]
         users = directory().load_users([connection.user_id for connection in page])
         for connection in page:
             user = users.get(connection.user_id)
-            if user is not None and sharing.is_serviceable(user, at) and sharing.asked_level(connection, policy, user):
+            if user is not None and sharing.is_serviceable(user, at) and sharing.is_asked(connection, policy, user):
                 count += 1
         if len(page) < _PAGE:
-            break
+            return count, False
         after = page[-1].user_id
-    return count
+    return count, True

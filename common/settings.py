@@ -6,7 +6,7 @@ step of every handler, so what is turned off stops at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -18,19 +18,32 @@ from common.auth import Caller
 from common.config import config
 from common.errors import Conflict, ReauthRequired, RetryableConflict
 from common.membership import verify_allowed, verify_member
-from common.model import Connection, ConnectionStatus, Feature, Mailbox, Policy, SharingLevel, User
-from common.policy import Domain, parse_domains
+from common.model import Connection, ConnectionStatus, Feature, Mailbox, Policy, SharingLevel, SharingTerms, User
+from common.policy import Domain, Domains, parse_domains
 from common.store.client import Context, Lost, store
 
 _TRIES: Final = 5
 _LOOK_AFTER: Final = timedelta(seconds=60)
 
 
+class TermsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What the administrators' policy keeps from colleagues, whatever the level."""
+
+    internal_domains: Domains
+    excluded_domains: Domains
+    address_time_limit: bool
+
+
 class ConnectionPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What to change; what is left out stays. ``accepted_level`` accepts the level that the policy asks for."""
+    """What to change; what is left out stays.
+
+    ``accepted_level`` accepts the level that the policy asks for, ``accepted_terms`` its terms: just those that
+    ``GET /connection`` shows as asked. A narrower ``sharing`` may always be chosen, and takes an acceptance back.
+    """
 
     sharing: SharingLevel | UnsetType = UNSET
     accepted_level: SharingLevel | UnsetType = UNSET
+    accepted_terms: TermsBody | UnsetType = UNSET
     excluded_domains: Annotated[list[Domain], msgspec.Meta(max_length=100)] | UnsetType = UNSET
     mailmagnet: bool | UnsetType = UNSET
     labels: bool | UnsetType = UNSET
@@ -78,9 +91,12 @@ def plan_changes(connection: Connection, patch: ConnectionPatch, policy: Policy,
     if patch.excluded_domains is not UNSET:
         wanted["excluded_domains"] = parse_domains(patch.excluded_domains)
     if patch.sharing is not UNSET:
-        _verify_sharing_free(policy, user)
+        _verify_sharing_free(connection, patch.sharing, policy, user)
+        # Whoever narrows what is shown has accepted no more than that, whatever the policy asks for later.
+        wanted.setdefault("accepted_level", sharing.narrower(connection.accepted_level, patch.sharing))
     if patch.accepted_level is not UNSET:
         _verify_asked(patch.accepted_level, policy, user)
+    wanted |= _plan_terms(connection, patch, wanted, policy)
     if patch.mailmagnet is False:
         if patch.labels is True:
             raise _mailmagnet_required()
@@ -103,8 +119,37 @@ def _verify_startable(connection: Connection, wanted: dict[str, Any], policy: Po
         raise Conflict("scope-missing", "POST /authorize with these features asks for it", features=missing)
 
 
-def _verify_sharing_free(policy: Policy, user: User) -> None:
-    if sharing.policy_level(policy, user) is not None:
+def _plan_terms(
+    connection: Connection, patch: ConnectionPatch, wanted: dict[str, Any], policy: Policy
+) -> dict[str, SharingTerms]:
+    """The terms that the owner has been shown with this change, if any."""
+    if patch.accepted_terms is not UNSET:
+        return {"accepted_terms": _verify_terms(patch.accepted_terms, policy)}
+    levels = {name: wanted[name] for name in ("sharing", "accepted_level") if name in wanted}
+    agreed = sharing.reach(replace(connection, **levels))
+    if sharing.narrower(agreed, sharing.reach(connection)) is agreed:
+        return {}
+    # A first level comes with the policy's terms. A wider one takes no others than hold: those are asked for apart.
+    return {"accepted_terms": sharing.effective_terms(connection, policy)}
+
+
+def _verify_terms(unverified: TermsBody, policy: Policy) -> SharingTerms:
+    # Whoever accepts was shown just these terms, not those that another administrator has set meanwhile.
+    asked = sharing.policy_terms(policy)
+    terms = SharingTerms(
+        internal_domains=parse_domains(unverified.internal_domains),
+        excluded_domains=parse_domains(unverified.excluded_domains),
+        address_time_limit=unverified.address_time_limit,
+    )
+    if not sharing.are_same_terms(terms, asked):
+        raise Conflict("terms-not-asked", "these are not the terms of the administrators' policy: read them again")
+    return asked
+
+
+def _verify_sharing_free(connection: Connection, level: SharingLevel, policy: Policy, user: User) -> None:
+    # Narrower than what the owner chose or what holds may always be chosen: so what was accepted is taken back.
+    known = sharing.wider(connection.sharing, sharing.effective_level(connection, policy, user))
+    if sharing.policy_level(policy, user) is not None and sharing.narrower(level, known) is not level:
         raise Conflict("sharing-set-by-policy", "the administrators' policy sets the level")
 
 
@@ -138,7 +183,10 @@ def _save(context: Context, changes: dict[str, Any]) -> None:
     if context.connection is None or not changes:
         return
     connection = context.connection.value
-    what = "; ".join(name if isinstance(value, tuple) else f"{name}={value}".lower() for name, value in changes.items())
+    what = "; ".join(
+        name if isinstance(value, tuple | SharingTerms) else f"{name}={value}".lower()
+        for name, value in changes.items()
+    )
     record = audit.new_record(
         context.policy.value, actor=connection.user_id, action=audit.CHANGED, subject=connection.user_id, what=what
     )

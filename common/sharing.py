@@ -20,6 +20,7 @@ from common.model import (
     Policy,
     Share,
     SharingLevel,
+    SharingTerms,
     User,
 )
 
@@ -68,12 +69,17 @@ def policy_level(policy: Policy, user: User) -> SharingLevel | None:
     return by_user or policy.sharing_by_role.get(user.role) or policy.sharing
 
 
+def reach(connection: Connection) -> SharingLevel:
+    """The widest level that the owner has agreed to, by choice or by acceptance."""
+    return wider(connection.sharing, connection.accepted_level)
+
+
 def effective_level(connection: Connection, policy: Policy, owner: User) -> SharingLevel:
     """The level that holds: the policy's, but never wider than what the owner chose or accepted."""
     asked = policy_level(policy, owner)
     if asked is None:
         return connection.sharing
-    return narrower(asked, wider(connection.sharing, connection.accepted_level))
+    return narrower(asked, reach(connection))
 
 
 def asked_level(connection: Connection, policy: Policy, owner: User) -> SharingLevel | None:
@@ -82,6 +88,72 @@ def asked_level(connection: Connection, policy: Policy, owner: User) -> SharingL
     if asked is None or effective_level(connection, policy, owner) == asked:
         return None
     return asked
+
+
+def policy_terms(policy: Policy) -> SharingTerms:
+    """What the policy keeps from colleagues by itself."""
+    return SharingTerms(
+        internal_domains=policy.internal_domains,
+        excluded_domains=policy.excluded_domains,
+        address_time_limit=policy.address_time_limit,
+    )
+
+
+def effective_terms(connection: Connection, policy: Policy) -> SharingTerms:
+    """The terms that hold for one owner's mail: the narrower of the policy's and those that the owner last accepted.
+
+    Whoever has agreed to no level but private shows nothing: the policy's are those that a first level comes with.
+    """
+    asked = policy_terms(policy)
+    if reach(connection) is SharingLevel.PRIVATE:
+        return asked
+    accepted = connection.accepted_terms
+    if accepted == asked:
+        return asked
+    return SharingTerms(
+        internal_domains=_both(asked.internal_domains, accepted.internal_domains),
+        excluded_domains=_both(asked.excluded_domains, accepted.excluded_domains),
+        address_time_limit=asked.address_time_limit or accepted.address_time_limit,
+    )
+
+
+def _both(first: Collection[str], second: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(_cover({*first, *second})))
+
+
+def _cover(domains: Collection[str]) -> frozenset[str]:
+    # Whoever names a domain has named all below it.
+    known = frozenset(domains)
+    return frozenset(one for one in known if known.isdisjoint(_parents(one)))
+
+
+def _parents(domain: str) -> list[str]:
+    labels = domain.split(".")
+    return [".".join(labels[start:]) for start in range(1, len(labels))]
+
+
+def asked_terms(connection: Connection, policy: Policy, owner: User) -> SharingTerms | None:
+    """The wider terms that the policy asks the owner to accept, if it does; no one is asked who shows nothing."""
+    if effective_level(connection, policy, owner) is SharingLevel.PRIVATE:
+        return None
+    asked = policy_terms(policy)
+    return None if are_same_terms(asked, effective_terms(connection, policy)) else asked
+
+
+def are_same_terms(first: SharingTerms, second: SharingTerms) -> bool:
+    """Whether both keep the same from colleagues, in whatever order the domains stand."""
+    return (
+        _cover(first.internal_domains) == _cover(second.internal_domains)
+        and _cover(first.excluded_domains) == _cover(second.excluded_domains)
+        and first.address_time_limit == second.address_time_limit
+    )
+
+
+def is_asked(connection: Connection, policy: Policy, owner: User) -> bool:
+    """Whether the policy waits for this owner to accept a wider level or wider terms."""
+    if asked_level(connection, policy, owner) is not None:
+        return True
+    return asked_terms(connection, policy, owner) is not None
 
 
 def is_in_domains(address: str, domains: Collection[str]) -> bool:
@@ -117,14 +189,15 @@ def opening_addresses(
     is_shared = owner.share is not None and owner.share.shared and bool(seen)
     if level is SharingLevel.PRIVATE or (level is SharingLevel.CUSTOM and not is_shared):
         return {}
+    terms = effective_terms(owner.connection, policy)
     opening: dict[str, datetime | None] = {}
     for entry in contact.addresses:
-        if entry.address in inside or is_in_domains(entry.address, policy.internal_domains):
+        if entry.address in inside or is_in_domains(entry.address, terms.internal_domains):
             continue
         confirmed = entry.address in seen or entry.added_by == owner.connection.user_id
         if level is SharingLevel.CUSTOM and not confirmed:
             continue
-        unlimited = confirmed or not policy.address_time_limit
+        unlimited = confirmed or not terms.address_time_limit
         opening[entry.address] = None if unlimited else entry.added_at
     return opening
 

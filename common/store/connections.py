@@ -1,4 +1,4 @@
-"""Owns the records of connections: what people set, what handlers set, work due, mailboxes, consents, revocations."""
+"""Owns the records of connections: what people set, what handlers set, work due, mailboxes, consents, what is owed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from google.cloud import firestore
 
 from common.keys import random_token
-from common.model import Connection, Mailbox, PendingConnection, Revocation, SharingLevel, Work
+from common.model import Announcement, Connection, Mailbox, PendingConnection, Revocation, SharingLevel, Work
 from common.store import codec
 from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned, Write
 from common.store.records import NAME, Records, pieces, where
@@ -38,6 +38,14 @@ class Connections(Records[Connection]):
             query = where(self._collection, name, "==", SharingLevel.PUBLIC.value)
             found.update((record.value.user_id, None) for record in self._fetch(query, limit))
         return list(found)
+
+    def page_of(self, *, after: str, limit: int, sharing_only: bool) -> list[Versioned[Connection]]:
+        """Connections from behind that of the user ``after``: all, or those whose users chose to share something."""
+        if not sharing_only:
+            return self.page(after, limit)
+        levels = [SharingLevel.CUSTOM.value, SharingLevel.PUBLIC.value]
+        query = where(self._collection, "sharing", "in", levels).order_by(NAME)
+        return self._fetch(query, limit, [self.reference(after)] if after else None)
 
     def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the secrets named that a connection owns."""
@@ -138,6 +146,14 @@ class Revocations(Records[Revocation]):
     def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the secrets named that a revocation owns."""
         return _secrets_in_use(self._collection, names)
+
+
+class Announcements(Records[Announcement]):
+    """announcements/{announcement_id}"""
+
+    def of_user(self, user_id: str) -> list[Versioned[Announcement]]:
+        """What the webhook is still to be told of the user's connections."""
+        return self._fetch(where(self._collection, "user_id", "==", user_id), 100)
 
 
 def _secrets_in_use(collection: firestore.CollectionReference, names: Iterable[str]) -> frozenset[str]:

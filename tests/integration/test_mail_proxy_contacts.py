@@ -338,6 +338,10 @@ def make_internal(stack: Stack, _: str) -> None:
     stack.ask("carla", "PUT", "/oauth_callback/policy", json={"internal_domains": ["customer.example"]})
 
 
+def exclude_by_policy(stack: Stack, _: str) -> None:
+    stack.ask("carla", "PUT", "/oauth_callback/policy", json={"excluded_domains": ["partner.example"]})
+
+
 def narrow(stack: Stack, _: str) -> None:
     stack.ask("carla", "PUT", "/oauth_callback/policy", json={"sharing": "private"})
 
@@ -345,7 +349,7 @@ def narrow(stack: Stack, _: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [hide, make_private, exclude, unshare, change_address, hide_contact, delete_contact, trash, deactivate_user,
-     disconnect, make_internal, narrow],
+     disconnect, make_internal, exclude_by_policy, narrow],
 )  # fmt: skip
 def test_what_may_no_longer_be_seen_is_not_found(team: Stack, change: Any) -> None:
     """After any narrowing, at once, a mail is neither listed nor opened, in the words used for what never was."""

@@ -11,10 +11,10 @@ from common import housekeeping, revocation, risc, settings
 from common.claim import is_mailbox_allowed
 from common.errors import BadRequest, Problem
 from common.keys import Keys
-from common.model import PERMISSION, Connection, Feature, Policy, SharingLevel, User
+from common.model import PERMISSION, Connection, Feature, Policy, SharingLevel, SharingTerms, User
 from common.oauth import Identity, scopes_for
 from common.policy import parse_domains, plan_changes
-from common.settings import ConnectionPatch
+from common.settings import ConnectionPatch, TermsBody
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USER = User(user_id="anna", active=True, permissions=frozenset({PERMISSION}), email="Anna@Demo-CRM.example")
@@ -98,6 +98,97 @@ def test_an_acceptance_can_be_taken_back() -> None:
     assert {"accepted_level": SharingLevel.PRIVATE} == settings.plan_changes(
         accepted, patch, Policy(sharing=SharingLevel.PUBLIC), USER
     )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "policy", "wanted", "expected"),
+    [
+        ("public", "private", "public", "private", {"sharing": "private"}),
+        ("private", "public", "public", "custom", {"sharing": "custom", "accepted_level": "custom"}),
+        ("private", "public", "public", "private", {"accepted_level": "private"}),
+        ("public", "public", None, "custom", {"sharing": "custom", "accepted_level": "custom"}),
+        ("public", "custom", "private", "private", {"sharing": "private", "accepted_level": "private"}),
+    ],
+)
+def test_a_narrower_level_may_always_be_chosen(
+    chosen: str, accepted: str, policy: str | None, wanted: str, expected: dict[str, str]
+) -> None:
+    """Whatever the policy asks for, the owner may show less, and has accepted no more than that afterwards."""
+    held = connection(sharing=SharingLevel(chosen), accepted_level=SharingLevel(accepted))
+    set_level = Policy(sharing=SharingLevel(policy) if policy else None)
+
+    assert expected == settings.plan_changes(held, ConnectionPatch(sharing=SharingLevel(wanted)), set_level, USER)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "wanted"),
+    [("private", "private", "custom"), ("private", "private", "public"), ("custom", "private", "public")],
+)
+def test_a_level_set_by_policy_is_not_widened_by_choice(chosen: str, accepted: str, wanted: str) -> None:
+    """While the policy sets the level, wider is accepted, not chosen."""
+    held = connection(sharing=SharingLevel(chosen), accepted_level=SharingLevel(accepted))
+    with pytest.raises(Problem) as raised:
+        settings.plan_changes(
+            held, ConnectionPatch(sharing=SharingLevel(wanted)), Policy(sharing=SharingLevel.PUBLIC), USER
+        )
+    assert "sharing-set-by-policy" == raised.value.code
+
+
+_FORMER = SharingTerms(excluded_domains=("bank.example",))
+
+
+@pytest.mark.parametrize(
+    ("held", "patch", "policy", "expected"),
+    [
+        (
+            connection(accepted_terms=_FORMER),
+            ConnectionPatch(sharing=SharingLevel.CUSTOM),
+            Policy(internal_domains=("in.example",)),
+            SharingTerms(internal_domains=("in.example",)),
+        ),
+        (
+            connection(accepted_terms=_FORMER),
+            ConnectionPatch(accepted_level=SharingLevel.PUBLIC),
+            Policy(sharing=SharingLevel.PUBLIC),
+            SharingTerms(),
+        ),
+        (
+            connection(accepted_terms=_FORMER, sharing=SharingLevel.CUSTOM),
+            ConnectionPatch(sharing=SharingLevel.PUBLIC),
+            Policy(internal_domains=("in.example",)),
+            SharingTerms(excluded_domains=("bank.example",), internal_domains=("in.example",)),
+        ),
+        (
+            connection(accepted_terms=_FORMER, sharing=SharingLevel.PUBLIC),
+            ConnectionPatch(sharing=SharingLevel.CUSTOM),
+            Policy(),
+            None,
+        ),
+        (
+            connection(accepted_terms=_FORMER, sharing=SharingLevel.PUBLIC),
+            ConnectionPatch(
+                accepted_terms=TermsBody(internal_domains=["IN.example"], excluded_domains=[], address_time_limit=True)
+            ),
+            Policy(internal_domains=("in.example",)),
+            SharingTerms(internal_domains=("in.example",)),
+        ),
+    ],
+)
+def test_what_terms_a_change_takes(
+    held: Connection, patch: ConnectionPatch, policy: Policy, expected: SharingTerms | None
+) -> None:
+    """A first level takes the policy's terms, a wider one those that hold, a narrower none; asked ones are accepted."""
+    assert expected == settings.plan_changes(held, patch, policy, USER).get("accepted_terms")
+
+
+def test_other_terms_than_those_asked_for_are_not_accepted() -> None:
+    """Whoever accepts what another administrator has changed meanwhile is told to look again."""
+    shown = TermsBody(internal_domains=["in.example"], excluded_domains=[], address_time_limit=True)
+    with pytest.raises(Problem) as raised:
+        settings.plan_changes(
+            connection(sharing=SharingLevel.PUBLIC), ConnectionPatch(accepted_terms=shown), Policy(), USER
+        )
+    assert "terms-not-asked" == raised.value.code
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,16 @@ from common.model import (
     Policy,
     Share,
     SharingLevel,
+    SharingTerms,
     User,
 )
 from common.sharing import (
     MailFacts,
     Owner,
     asked_level,
+    asked_terms,
     effective_level,
+    effective_terms,
     is_in_domains,
     is_mail_shared,
     is_serviceable,
@@ -110,11 +113,14 @@ def test_one_missing_condition_closes_everything(change: dict[str, Any]) -> None
         {"connection": connection(sharing=CUSTOM), "share": share(MIA)},
         {"share": share(MIA, shared=False)},
         {"of": contact(ContactAddress(address=MIA, added_at=ADDED, added_by="anna"))},
-        {"policy": Policy(address_time_limit=False)},
+        {
+            "policy": Policy(address_time_limit=False),
+            "connection": connection(accepted_terms=SharingTerms(address_time_limit=False)),
+        },
     ],
 )
 def test_what_the_owner_saw_or_the_policy_lifts_has_no_time_limit(change: dict[str, Any]) -> None:
-    """A confirmed address, one that the owner put there, or a policy without the limit opens older mail too."""
+    """A confirmed address, one that the owner put there, or terms without the limit open older mail too."""
     assert {MIA: None} == opening(**change)
 
 
@@ -213,3 +219,65 @@ def test_without_a_hidden_label_no_label_is_mistaken_for_it() -> None:
 def test_domains_compare_without_case() -> None:
     """Domain names are case-insensitive (RFC 1035)."""
     assert is_in_domains("a@Secret.Example", ("SECRET.example",)) is True
+
+
+_STRICT = SharingTerms(internal_domains=("in.example",), excluded_domains=("bank.example",))
+_OPEN = SharingTerms(address_time_limit=False)
+
+
+def policy_of(terms: SharingTerms, **more: Any) -> Policy:
+    return Policy(
+        internal_domains=terms.internal_domains,
+        excluded_domains=terms.excluded_domains,
+        address_time_limit=terms.address_time_limit,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked", "expected"),
+    [
+        (_STRICT, _OPEN, _STRICT),
+        (_OPEN, _STRICT, _STRICT),
+        (_OPEN, _OPEN, _OPEN),
+        (
+            SharingTerms(internal_domains=("a.example", "b.example"), excluded_domains=("c.example",)),
+            SharingTerms(internal_domains=("b.example", "d.example"), address_time_limit=False),
+            SharingTerms(internal_domains=("a.example", "b.example", "d.example"), excluded_domains=("c.example",)),
+        ),
+    ],
+)
+def test_the_narrower_of_the_policys_terms_and_the_accepted_ones_hold(
+    accepted: SharingTerms, asked: SharingTerms, expected: SharingTerms
+) -> None:
+    """The domains of both are kept back, and the time limit holds if either has it."""
+    assert expected == effective_terms(connection(accepted_terms=accepted), policy_of(asked))
+
+
+@pytest.mark.parametrize(
+    ("more", "asked", "policy_level", "expected"),
+    [
+        ({}, _OPEN, None, _OPEN),
+        ({}, _STRICT, None, None),
+        ({"accepted_terms": _OPEN}, _STRICT, None, None),
+        ({"accepted_terms": SharingTerms(internal_domains=("hr.in.example",))}, _STRICT, None, None),
+        ({"accepted_terms": SharingTerms(internal_domains=("example.com",))}, _STRICT, None, _STRICT),
+        ({"sharing": PRIVATE, "accepted_level": PUBLIC}, _OPEN, PUBLIC, _OPEN),
+        ({"sharing": PRIVATE, "accepted_level": PUBLIC}, _OPEN, None, None),
+        ({"sharing": PRIVATE}, _OPEN, PUBLIC, None),
+        ({}, _OPEN, PRIVATE, None),
+    ],
+)
+def test_only_wider_terms_are_asked_for_and_only_of_those_who_share(
+    more: dict[str, Any], asked: SharingTerms, policy_level: SharingLevel | None, expected: SharingTerms | None
+) -> None:
+    """Narrower terms hold without a question; whoever shows nothing is not asked about terms."""
+    owner = connection(**{"accepted_terms": _STRICT, **more})
+    assert expected == asked_terms(owner, policy_of(asked, sharing=policy_level), user())
+
+
+def test_a_domain_that_the_policy_no_longer_names_stays_closed_until_the_owner_agrees() -> None:
+    """An address of a former internal domain opens nothing of an owner who has not accepted that."""
+    terms = SharingTerms(internal_domains=("customer.example",))
+    assert {} == opening(connection=connection(accepted_terms=terms))
+    assert {MIA: ADDED} == opening(connection=connection(accepted_terms=SharingTerms()))
