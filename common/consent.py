@@ -7,6 +7,7 @@ store can open neither. RFC 9700, RFC 7636, RFC 9207. The claim of the ticket is
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -24,6 +25,8 @@ from common.store.client import Lost, Versioned, store
 
 STATE_LIFETIME: Final = timedelta(minutes=10)
 TICKET_LIFETIME: Final = timedelta(minutes=5)
+# As many tabs as a person may have open on Google's page; one more ends the oldest.
+MAX_OPEN: Final = 5
 SEALED_CODE: Final = "consent-code"
 _SEALED_VERIFIER: Final = "consent-verifier"
 _MAX_STATE_CHARS: Final = 128
@@ -74,9 +77,20 @@ def apply_authorize(caller: Caller, body: AuthorizeBody) -> AuthorizeAnswer:
         expires_at=clock.now() + STATE_LIFETIME,
     )
     store().pending.create(pending)
+    _end_oldest(pending)
     hint = body.login_hint or (connection.address if connection else "")
     url = oauth.authorization_url(state, oauth.code_challenge(verifier), _scopes(body.features, connection), hint)
     return AuthorizeAnswer(url=url, expires_at=pending.expires_at)
+
+
+def _end_oldest(newest: PendingConnection) -> None:
+    """Ends the user's open consents beyond five. A claim under way is none of them, and wins if it is faster."""
+    held = store().pending.of_user(newest.user_id)
+    others = [one for one in held if not one.value.consumed and one.value.state_hash != newest.state_hash]
+    others.sort(key=lambda one: one.value.expires_at, reverse=True)
+    for one in others[MAX_OPEN - 1 :]:
+        with contextlib.suppress(Lost):
+            store().pending.delete(one.value.state_hash, version=one.version)
 
 
 def _scopes(features: list[Feature], connection: Connection | None) -> frozenset[str]:

@@ -158,6 +158,29 @@ def test_a_state_lives_ten_minutes(stack: Stack) -> None:
     assert (400, "invalid-state") == refusal(come_back(location))
 
 
+def test_a_sixth_open_consent_ends_the_oldest(stack: Stack) -> None:
+    """Nothing grows and nobody is locked out: the first state leads nowhere then, the others still do."""
+    others = begin(stack, "ben")
+    urls = [begin(stack) for _ in range(6)]
+    first = come_back(consent(urls[0], stack.people["anna"].email))
+
+    assert (400, "invalid-state") == refusal(first)
+    assert {"pending_connections": 6} == kept(stack)
+    for user, url in (("anna", urls[5]), ("anna", urls[1]), ("ben", others)):
+        _, name, _ = fragment(come_back(consent(url, stack.people[user].email)))
+        assert "ticket" == name
+
+
+def test_of_many_consents_begun_at_once_five_remain(stack: Stack) -> None:
+    """However many are begun in parallel, the next leaves five; its ticket can be claimed."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: begin(stack), range(8)))
+    ticket = ticket_of(stack)
+
+    assert {"pending_connections": 5} == kept(stack)
+    assert 201 == claim(stack, "anna", ticket).status_code
+
+
 def test_a_replayed_redirect_changes_nothing(stack: Stack) -> None:
     """A state is good once: neither the same redirect nor one with a swapped code disturbs the first ticket."""
     location = consent(begin(stack), "anna@demo-crm.example")
