@@ -18,7 +18,7 @@ from common import clock, oauth
 from common.auth import Caller
 from common.config import config
 from common.errors import BadRequest
-from common.keys import keys, random_token, sha256
+from common.keys import Unsealable, keys, random_token, sha256
 from common.membership import verify_allowed, verify_member
 from common.model import Connection, ConnectionStatus, Feature, PendingConnection
 from common.store.client import Lost, Versioned, store
@@ -119,7 +119,7 @@ def apply_redirect(redirect: Redirect) -> str:
             store().pending.delete(held.value.state_hash, version=held.version)
             return f"{held.value.return_to}#error={failure}"
         ticket = _save_code(held, redirect)
-    except Lost as error:
+    except (Lost, Unsealable) as error:
         raise _invalid_state() from error
     return f"{held.value.return_to}#ticket={ticket}"
 

@@ -191,7 +191,7 @@ def _reasons(facts: Facts, now: datetime) -> list[tuple[str, bool]]:
     watch_expires_at = sync.watch_expires_at if sync and magnet != "off" else None
     caught_up_at = sync.caught_up_at if sync and magnet != "off" else None
     retry_after = facts.mailbox.retry_after if facts.mailbox else None
-    on = {Feature.MAILMAGNET: connection.mailmagnet, Feature.LABELS: connection.labels}
+    on = {Feature.MAIL: True, Feature.MAILMAGNET: connection.mailmagnet, Feature.LABELS: connection.labels}
     is_late = is_start_late(facts, now)
     return [
         ("user-inactive", not sharing.is_serviceable(facts.user, now)),

@@ -50,7 +50,7 @@ class PolicyBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class PolicyAnswer(PolicyBody, kw_only=True):
     """The policy, and how many connected users have not accepted the wider level or terms that it asks for.
 
-    ``not_accepted_is_partial``: there are more connections than were looked at, so that more users may be waited for.
+    ``not_accepted_is_partial``: more may be waited for, as not all connections were looked at.
     """
 
     not_accepted: int = 0
@@ -154,7 +154,7 @@ def answer(policy: Policy) -> PolicyAnswer:
 
 
 def count_not_accepted(policy: Policy) -> tuple[int, bool]:
-    """How many connected users have yet to accept what the policy asks for, and whether some were not looked at.
+    """How many connected users have yet to accept what the policy asks for, and whether some were perhaps not looked at.
 
     Who shares nothing is looked at only where the policy sets a level, and no one where it lets no one share.
     """

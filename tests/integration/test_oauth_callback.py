@@ -7,8 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from google.cloud import firestore
 
 from local.browser import consent
+from local.environment import PROJECT
 from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import (
@@ -179,6 +181,16 @@ def test_of_many_consents_begun_at_once_five_remain(stack: Stack) -> None:
 
     assert {"pending_connections": 5} == kept(stack)
     assert 201 == claim(stack, "anna", ticket).status_code
+
+
+def test_a_consent_whose_key_is_gone_has_ended(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can no longer be opened, as after a change of keys, is a sign-in that has ended, and no fault of ours."""
+    location = consent(begin(stack), stack.people["anna"].email)
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", stack.google.firestore.address)
+    path = next(path for path in stack.documents() if path.startswith("pending"))
+    firestore.Client(project=PROJECT).document(path).update({"sealed": "x" * 80})
+
+    assert (400, "invalid-state") == refusal(come_back(location))
 
 
 def test_a_replayed_redirect_changes_nothing(stack: Stack) -> None:

@@ -78,6 +78,11 @@ def test_a_connection_that_works_is_healthy() -> None:
         (facts(connection={"scopes": scopes_for([Feature.MAIL])}), "degraded", "labels-scope-missing"),
         (facts(policy=Policy(features=(Feature.MAIL, Feature.LABELS))), "degraded", "feature-not-allowed"),
         (
+            facts(connection={"mailmagnet": False, "labels": False}, policy=Policy(features=(Feature.MAILMAGNET,))),
+            "degraded",
+            "feature-not-allowed",
+        ),
+        (
             facts(sync={"parked": (Parked(mail_id="m", attempts=10, first_failed_at=NOW),)}),
             "degraded",
             "messages-parked",

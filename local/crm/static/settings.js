@@ -52,6 +52,22 @@ function sharing(session, connection) {
   return element("p", {}, element("label", {}, "Colleagues see my mail with: ", select));
 }
 
+// What the administrators' policy asks for is shown in full, and accepted just as it was shown.
+function asked(session, { asked: level, asked_terms: wider, terms: held }) {
+  if (!level && !wider) return null;
+  const terms = wider ?? held;
+  const kept = (names) => names.join(", ") || "none";
+  return element("div", { className: "asked" },
+    element("p", { textContent: "Your administrators ask you to share more:" }),
+    level ? element("p", { textContent: `Level: ${LEVELS[level]}` }) : null,
+    element("p", { textContent: `Domains kept out: ${kept([...terms.internal_domains, ...terms.excluded_domains])}; `
+      + `mail older than a contact's address: ${terms.address_time_limit ? "kept back" : "shown"}` }),
+    button("Accept", () => change(session, {
+      ...(level ? { accepted_level: level } : {}),
+      accepted_terms: terms,
+    })));
+}
+
 function toggle(session, connection, name, label) {
   const state = connection[name].state;
   const next = state === "off";
@@ -81,9 +97,10 @@ export async function showSettings(session) {
   return element("section", {}, heading,
     element("p", { textContent: `${connection.address} – ${connection.status.replaceAll("_", " ")}` }),
     broken ? button("Connect again", start) : null,
-    sharing(session, connection),
+    connection.sharing ? sharing(session, connection) : null,
+    connection.sharing ? asked(session, connection.sharing) : null,
     toggle(session, connection, "mailmagnet", "MailMagnet"),
     toggle(session, connection, "labels", "Labels"),
-    element("p", { className: "quiet", textContent: `Last sweep: ${when(connection.last_sweep_at)}` }),
+    element("p", { className: "quiet", textContent: `Last sweep: ${when(connection.labels.last_sweep_at)}` }),
     deactivate(session));
 }
