@@ -23,8 +23,8 @@ from common.auth import Caller
 from common.consent import SEALED_CODE
 from common.errors import BadRequest, Conflict, Forbidden, Problem, Unavailable
 from common.keys import Unsealable, keys, random_token, sha256
-from common.mail.addresses import domain, normalise
-from common.membership import verify_allowed, verify_member
+from common.mail.addresses import normalise
+from common.membership import is_mailbox_allowed, verify_allowed, verify_member
 from common.model import (
     Connection,
     ConnectionStatus,
@@ -138,20 +138,10 @@ def verify_grant(identity: Identity, scopes: frozenset[str], user: User, policy:
     """Raises Forbidden unless the grant lets mail be read, from a verified address that the policy takes."""
     if not identity.email_verified:
         raise Forbidden("email-not-verified", "Google has not verified this address")
-    if not is_mailbox_allowed(identity, user, policy):
+    if not is_mailbox_allowed(identity.email, user, policy):
         raise Forbidden("mailbox-not-allowed", "the administrators' policy does not take this mailbox")
     if not scopes & {oauth.READONLY, oauth.MODIFY}:
         raise Forbidden("scopes-missing", "without leave to read mail there is nothing to connect")
-
-
-def is_mailbox_allowed(identity: Identity, user: User, policy: Policy) -> bool:
-    """Whether the address is the user's own or of a listed domain, where the policy wants that."""
-    if not policy.mailbox_must_match_user and not policy.mailbox_domains:
-        return True
-    address = normalise(identity.email)
-    if policy.mailbox_must_match_user and user.email and address == normalise(user.email):
-        return True
-    return domain(address) in policy.mailbox_domains
 
 
 def plan_connection(claim: Claim, identity: Identity, locale: str) -> Connection:
@@ -344,6 +334,6 @@ def _changed_meanwhile() -> Conflict:
 
 
 __all__ = [
-    "Claim", "ClaimBody", "apply_claim", "is_mailbox_allowed", "mailbox_key", "plan_connection",
+    "Claim", "ClaimBody", "apply_claim", "mailbox_key", "plan_connection",
     "verify_grant",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from common import sharing
+from common.membership import is_mailbox_allowed
 from common.model import (
     LABELLED,
     Connection,
@@ -86,6 +87,11 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
         "degraded",
         "Your organisation no longer allows a feature that is on.",
         "Ihre Organisation erlaubt eine eingeschaltete Funktion nicht mehr.",
+    ),
+    "mailbox-not-allowed": (
+        "degraded",
+        "Your organisation no longer takes this mailbox: connect one that it takes.",
+        "Ihre Organisation nimmt dieses Postfach nicht mehr an: Verbinden Sie eines, das sie annimmt.",
     ),
     "messages-parked": (
         "degraded",
@@ -204,10 +210,16 @@ def _reasons(facts: Facts, now: datetime) -> list[tuple[str, bool]]:
         ("labels-scope-missing", connection.labels and Feature.LABELS not in granted_features(connection.scopes)),
         ("labels-slow-start", labels_state(facts, now) == "starting" and is_late),
         ("feature-not-allowed", any(is_on and feature not in policy.features for feature, is_on in on.items())),
+        ("mailbox-not-allowed", not is_mailbox_taken(facts)),
         ("messages-parked", sync is not None and bool(sync.parked)),
         ("filing-late", work is not None and connection.labels and work.due_at + FILED_WITHIN <= now),
         ("rate-limited", retry_after is not None and retry_after > now),
     ]
+
+
+def is_mailbox_taken(facts: Facts) -> bool:
+    """Whether the policy, as it is now, would let this mailbox be connected."""
+    return facts.user is None or is_mailbox_allowed(facts.connection.address, facts.user, facts.policy)
 
 
 def is_start_late(facts: Facts, now: datetime) -> bool:

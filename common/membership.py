@@ -1,4 +1,4 @@
-"""Owns the question whether the caller is a user for whom anything may be done: by the token and by the directory."""
+"""Owns the question whether anything may be done for a user: by the token, the directory and the policy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from common import clock, sharing
 from common.auth import Caller
 from common.directory import refresh_user
 from common.errors import Forbidden
+from common.mail.addresses import domain, normalise
 from common.model import Feature, Policy, User
 from common.store.client import Versioned
 
@@ -19,6 +20,16 @@ def verify_member(caller: Caller, held: Versioned[User] | None) -> User:
     if not sharing.is_serviceable(known, clock.now()):
         raise Forbidden("user-inactive", "the CRM's directory says that this user is not active or not permitted")
     return known
+
+
+def is_mailbox_allowed(address: str, user: User, policy: Policy) -> bool:
+    """Whether the mailbox's address is the user's own or of a listed domain, where the policy wants that."""
+    if not policy.mailbox_must_match_user and not policy.mailbox_domains:
+        return True
+    compared = normalise(address)
+    if policy.mailbox_must_match_user and user.email and compared == normalise(user.email):
+        return True
+    return domain(compared) in policy.mailbox_domains
 
 
 def verify_allowed(features: list[Feature], policy: Policy) -> None:

@@ -154,7 +154,7 @@ def answer(policy: Policy) -> PolicyAnswer:
 
 
 def count_not_accepted(policy: Policy) -> tuple[int, bool]:
-    """How many connected users have yet to accept what the policy asks for, and whether some were perhaps not looked at.
+    """How many connected users have yet to accept what the policy asks for, and whether there may be more of them.
 
     Who shares nothing is looked at only where the policy sets a level, and no one where it lets no one share.
     """

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from common import housekeeping, revocation, risc, settings
-from common.claim import is_mailbox_allowed
 from common.errors import BadRequest, Problem
 from common.keys import Keys
+from common.membership import is_mailbox_allowed
 from common.model import PERMISSION, Connection, Feature, Policy, SharingLevel, SharingTerms, User
-from common.oauth import Identity, scopes_for
+from common.oauth import scopes_for
 from common.policy import parse_domains, plan_changes
 from common.settings import ConnectionPatch, TermsBody
 
@@ -48,13 +48,13 @@ def connection(**more: Any) -> Connection:
 )
 def test_whose_mailbox_is_taken(email: str, policy: Policy, expected: bool) -> None:
     """The user's own address, whatever its case, or one of a listed domain exactly."""
-    assert expected == is_mailbox_allowed(Identity("1", email, True), USER, policy)
+    assert expected == is_mailbox_allowed(email, USER, policy)
 
 
 def test_nobodys_address_matches_a_user_without_one() -> None:
     """A CRM user without an address cannot connect where the addresses must match."""
     user = User(user_id="anna", active=True)
-    assert not is_mailbox_allowed(Identity("1", "@", True), user, Policy(mailbox_must_match_user=True))
+    assert not is_mailbox_allowed("@", user, Policy(mailbox_must_match_user=True))
 
 
 def test_a_patch_changes_only_what_differs() -> None:

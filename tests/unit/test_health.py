@@ -82,6 +82,8 @@ def test_a_connection_that_works_is_healthy() -> None:
             "degraded",
             "feature-not-allowed",
         ),
+        (facts(policy=Policy(mailbox_domains=("other.example",))), "degraded", "mailbox-not-allowed"),
+        (facts(policy=Policy(mailbox_must_match_user=True)), "degraded", "mailbox-not-allowed"),
         (
             facts(sync={"parked": (Parked(mail_id="m", attempts=10, first_failed_at=NOW),)}),
             "degraded",
