@@ -213,18 +213,21 @@ def revoke(token: str) -> None:
 
     Raises OAuthUnavailable where it has to be tried again, OAuthRefused.
     """
-    status, answer = _post(config().google_revoke_url, {"token": token})
-    error = _parse_error(answer)
-    if status == HTTPStatus.OK or error in ("invalid_token", "invalid_grant"):
+    response = _send(config().google_revoke_url, {"token": token})
+    # The body of a success is not to be looked at (RFC 7009, 2.2).
+    if response.status_code == HTTPStatus.OK:
         return
-    raise OAuthRefused(error)
+    error = _parse_error(_parse_answer(response))
+    if error not in ("invalid_token", "invalid_grant"):
+        raise OAuthRefused(error)
 
 
 def _post_token(form: Mapping[str, str]) -> Mapping[str, Any]:
     settings = config()
     client = {"client_id": settings.oauth_client_id, "client_secret": settings.oauth_client_secret}
-    status, answer = _post(settings.google_token_url, {**form, **client})
-    if status == HTTPStatus.OK:
+    response = _send(settings.google_token_url, {**form, **client})
+    answer = _parse_answer(response)
+    if response.status_code == HTTPStatus.OK:
         return answer
     error = _parse_error(answer)
     if error == "invalid_grant":
@@ -235,18 +238,26 @@ def _post_token(form: Mapping[str, str]) -> Mapping[str, Any]:
     raise OAuthRefused(error)
 
 
-def _post(url: str, form: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
-    """The status and JSON object of an answer. Raises OAuthUnavailable without its cause, which would hold the form."""
+def _send(url: str, form: Mapping[str, str]) -> requests.Response:
+    """Google's answer. Raises OAuthUnavailable without its cause, which would hold the form."""
     try:
         response = requests.post(url, data=form, timeout=_TIMEOUT_S, allow_redirects=False)
-        answer = response.json()
-    except (requests.RequestException, ValueError):
+    except requests.RequestException:
         response = None
     if response is None or response.status_code >= 500 or response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         raise OAuthUnavailable
+    return response
+
+
+def _parse_answer(response: requests.Response) -> Mapping[str, Any]:
+    """The JSON object of an answer. Raises OAuthUnavailable for any other: it is not from Google's endpoint."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict):
         raise OAuthUnavailable
-    return response.status_code, answer
+    return answer
 
 
 def _parse_error(answer: Mapping[str, Any]) -> str:

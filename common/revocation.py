@@ -26,6 +26,7 @@ from common.store.client import Batch, Context, Lost, store
 
 OWED_FOR: Final = timedelta(hours=72)
 CLAIM_FOR: Final = timedelta(hours=1)
+_GMAIL_FOR: Final = timedelta(hours=1)
 # Longer than a call of Google's revocation endpoint can take.
 _ON_ITS_WAY_FOR: Final = timedelta(seconds=60)
 _FIRST_LOOK_AFTER: Final = timedelta(seconds=60)
@@ -203,7 +204,10 @@ def _unmark(mailbox_key: str, until: datetime) -> None:
 
 
 def _apply_at_gmail(owed: Revocation, others: list[Connection]) -> None:
-    """Removes labels and stops the watch, before the grant goes. A grant that is dead has nothing to be done for it."""
+    """Removes labels and stops the watch, before the grant goes. A grant that is dead has nothing to be done for it.
+
+    What Gmail would not do for an hour is passed: a watch ends by itself within a week, a grant does not.
+    """
     kept = {label_id for other in others if other.labels for label_id in other.label_ids.values()}
     label_ids = [label_id for label_id in owed.label_ids if label_id not in kept]
     is_watch_over = owed.stop_watch and not any(other.mailmagnet for other in others)
@@ -219,8 +223,12 @@ def _apply_at_gmail(owed: Revocation, others: list[Connection]) -> None:
     for step in steps:
         try:
             step()
-        except (NotFound, ReauthRequired) as problem:
-            log.event("revocation-step", outcome="passed", code=problem.code)
+        except Problem as problem:
+            is_over = isinstance(problem, NotFound | ReauthRequired)
+            if not is_over and clock.now() < owed.until - OWED_FOR + _GMAIL_FOR:
+                raise
+            severity = "INFO" if is_over else "WARNING"
+            log.event("revocation-step", severity=severity, outcome="passed", code=problem.code)
 
 
 def _as_connection(owed: Revocation) -> Connection:

@@ -249,3 +249,19 @@ def test_refused_revocation_is_told(google: Google, monkeypatch: pytest.MonkeyPa
     with pytest.raises(oauth.OAuthRefused) as refusal:
         oauth.revoke("")
     assert "invalid_request" == refusal.value.error
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"revoked"])
+def test_a_revocation_is_told_by_its_status_alone(
+    token_endpoint: Scripted, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    """Whatever stands in the body of a success is not looked at (RFC 7009, 2.2)."""
+    monkeypatch.setenv("GOOGLE_REVOKE_URL", config().google_token_url)
+    config.cache_clear()
+    token_endpoint.content = content
+
+    oauth.revoke("1//token")
+
+    token_endpoint.status = 503
+    with pytest.raises(oauth.OAuthUnavailable):
+        oauth.revoke("1//token")

@@ -1,0 +1,62 @@
+"""What is owed to Google over HTTP: trouble at Gmail may put off the end of a grant, but never for good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from local.faults import Fault
+from local.stack import Stack
+from tests.integration.connecting import FUNCTION, is_granted, kept
+
+pytestmark = pytest.mark.integration
+
+_REFUSALS = [
+    Fault("gmail", "users.stop", status=403, reason="accessNotConfigured", count=10_000),
+    Fault("gmail", "users.stop", status=503, count=10_000),
+    Fault("oauth", "token", status=401, reason="invalid_client", count=10_000),
+]
+
+
+def end(stack: Stack) -> None:
+    stack.ask("anna", "DELETE", f"{FUNCTION}/connection")
+
+
+def wait(stack: Stack, minutes: int, times: int) -> None:
+    """Lets time pass, and the tasks that are due meanwhile do their work."""
+    for _ in range(times):
+        stack.advance(minutes * 60)
+        stack.settle()
+
+
+@pytest.mark.parametrize("fault", _REFUSALS, ids=lambda fault: f"{fault.method}-{fault.status}")
+def test_trouble_at_gmail_does_not_keep_a_grant_alive(stack: Stack, fault: Fault) -> None:
+    """The watch is to be stopped first, but who cannot stop it for an hour revokes all the same."""
+    stack.connect("anna")
+    stack.advance(3601)
+    stack.faults.inject(replace(fault))
+
+    end(stack)
+    assert ({"revocations": 1, "secrets": 1}, True) == (kept(stack), is_granted(stack))
+    wait(stack, minutes=30, times=6)
+
+    assert ({}, False) == (kept(stack), is_granted(stack))
+    actions = {one["action"] for one in stack.ask("carla", "GET", f"{FUNCTION}/audit")["records"]}
+    assert "revocation_given_up" not in actions
+
+
+def test_an_hours_trouble_at_gmail_is_waited_for(stack: Stack) -> None:
+    """Where Gmail works again in time, the watch is stopped before the grant goes."""
+    stack.connect("anna")
+    stack.faults.inject(Fault("gmail", "users.stop", status=503, count=10_000))
+    end(stack)
+    wait(stack, minutes=5, times=4)
+    assert is_granted(stack)
+
+    stack.faults.clear()
+    mark = stack.ledger.mark()
+    wait(stack, minutes=30, times=2)
+
+    called = [call.method for call in stack.ledger.since(mark) if call.method in ("users.stop", "revoke")]
+    assert (["users.stop", "revoke"], {}) == (called, kept(stack))
