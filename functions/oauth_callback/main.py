@@ -15,7 +15,8 @@ from werkzeug import Response
 
 from common import audit, claim, connection, consent, deactivation, held_data, housekeeping, openapi, policy, risc, web
 from common import settings as connection_settings
-from common.errors import BadRequest
+from common.config import config
+from common.errors import BadRequest, Forbidden
 from common.health import Language
 from common.membership import verify_member
 from common.model import Policy
@@ -190,7 +191,10 @@ def _language(call: web.Call) -> Language:
 
 
 def _verify_admin(call: web.Call) -> None:
-    verify_member(call.caller, store().users.load(call.caller.user_id))
+    user = verify_member(call.caller, store().users.load(call.caller.user_id))
+    # The directory may have taken the role away since the token was issued.
+    if user.role and user.role not in config().crm_admin_roles:
+        raise Forbidden("administrators-only")
 
 
 @functions_framework.http
