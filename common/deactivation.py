@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from common import audit, log, revocation, webhook
+from common import announcing, audit, log, revocation
 from common.errors import RetryableConflict
 from common.keys import keys
 from common.store.client import Context, Lost, store
@@ -23,6 +23,7 @@ def apply_deactivation(user_id: str, *, actor: str, remove_labels: bool = False)
     for _ in range(_TRIES):
         context = store().load_context(user_id)
         if context.connection is None:
+            announcing.send_owed(user_id)
             revocation.delete_held_data(user_id)
             return
         try:
@@ -45,6 +46,7 @@ def _apply(context: Context, actor: str, *, remove_labels: bool) -> None:
         store().connections.delete(connection.user_id, version=context.connection.version, batch=batch)
         revocation.take_down(context, batch, remove_labels=remove_labels)
         store().audit.add(record, batch=batch)
-    webhook.enqueue_status(connection)
+        announcement = announcing.note(connection, announcing.ABSENT, batch)
+    announcing.send(announcement)
     is_settled = revocation.apply_revocation(owed)
     log.event("deactivated", user=keys().hash("log", connection.user_id), outcome="settled" if is_settled else "owed")

@@ -23,7 +23,6 @@ from common.directory_records import (
     DirectoryUser,
     OptionalId,
     RecordRefused,
-    is_permitted,
     plan_contact,
     plan_deal,
     plan_user,
@@ -85,22 +84,12 @@ class DirectoryAnswer(Struct, kw_only=True):
     more: bool = False
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The answer, and the users for whom nothing may be done any more since this very call."""
-
-    answer: DirectoryAnswer
-    stopped_users: tuple[str, ...] = ()
-
-
-_NOTHING: Final = Outcome(DirectoryAnswer(results=[]))
-
-
-def apply_upsert(unverified: UnverifiedDirectory) -> Outcome:
+def apply_upsert(unverified: UnverifiedDirectory) -> DirectoryAnswer:
     """Upserts and deletes what the body states, and ends a full load where it says so.
 
-    Raises TooLarge above 400 records, BadRequest for ``done`` without a load, Conflict for an unknown load,
-    RetryableConflict where others keep writing the same records.
+    Who stops being a user owes a suspension from this very commit on. Raises TooLarge above 400 records, BadRequest
+    for ``done`` without a load, Conflict for an unknown load, RetryableConflict where others keep writing the same
+    records.
     """
     count = sum(len(getattr(unverified, kind) or ()) for kind in KINDS)
     if count > MOST_RECORDS:
@@ -109,17 +98,14 @@ def apply_upsert(unverified: UnverifiedDirectory) -> Outcome:
         raise BadRequest("invalid-body", "full_load is not an id")
     if unverified.done and not unverified.full_load:
         raise BadRequest("full-load-missing", "done ends a full load: name it in full_load")
-    upserted = _NOTHING
+    results: list[RecordResult] = []
     if any(getattr(unverified, kind) is not None for kind in KINDS):
-        upserted = _repeat(lambda: _apply_records(unverified))
-    if not unverified.done:
-        return upserted
-    finished = _finish_full_load(unverified.full_load)
-    answer = DirectoryAnswer(results=upserted.answer.results, more=finished.answer.more)
-    return Outcome(answer, (*upserted.stopped_users, *finished.stopped_users))
+        results = _repeat(lambda: _apply_records(unverified))
+    more = unverified.done and _finish_full_load(unverified.full_load)
+    return DirectoryAnswer(results=results, more=more)
 
 
-def _repeat(attempt: Callable[[], Outcome]) -> Outcome:
+def _repeat(attempt: Callable[[], list[RecordResult]]) -> list[RecordResult]:
     for _ in range(_TRIES):
         try:
             return attempt()
@@ -239,10 +225,9 @@ def _quiet_changes(planned: User | Contact | Deal, known: User | Contact | Deal,
     return changes
 
 
-def _apply_records(unverified: UnverifiedDirectory) -> Outcome:
+def _apply_records(unverified: UnverifiedDirectory) -> list[RecordResult]:
     now = clock.now()
     results: list[RecordResult] = []
-    stopped: list[str] = []
     upserters = _upserters()
     with store().batch() as batch:
         if unverified.full_load:
@@ -252,19 +237,7 @@ def _apply_records(unverified: UnverifiedDirectory) -> Outcome:
             results += judged
             for change in changes:
                 upserters[kind].write(change, unverified.full_load, now, batch)
-            stopped += _stopped(changes)
-    return Outcome(DirectoryAnswer(results=results), tuple(stopped))
-
-
-def _stopped(changes: Iterable[_Change[Any]]) -> list[str]:
-    return [
-        change.record_id
-        for change in changes
-        if isinstance(change.planned, User)
-        and change.known is not None
-        and is_permitted(change.known.value)
-        and not is_permitted(change.planned)
-    ]
+    return results
 
 
 def _note_full_load(unverified: UnverifiedDirectory, now: datetime, batch: Batch) -> None:
@@ -280,23 +253,23 @@ def _note_full_load(unverified: UnverifiedDirectory, now: datetime, batch: Batch
         store().full_loads.update(held, batch, kinds=tuple(sorted(named.union(held.value.kinds))))
 
 
-def _finish_full_load(load_id: str) -> Outcome:
+def _finish_full_load(load_id: str) -> bool:
+    """Whether there is more to delete."""
     held = store().full_loads.load_state()
     load = held.value
     if load.load_id != load_id or load.started_at is None:
         raise Conflict("full-load-unknown", "no full load of this id has begun, or a later one has")
     try:
-        outcome = _delete_unnamed(load, load.started_at)
-        if not outcome.answer.more and load.ended_at is None:
+        more = _delete_unnamed(load, load.started_at)
+        if not more and load.ended_at is None:
             store().full_loads.update(held, ended_at=clock.now())
     except Lost:
-        return Outcome(DirectoryAnswer(results=[], more=True))
-    return outcome
+        return True
+    return more
 
 
-def _delete_unnamed(load: FullLoad, started_at: datetime) -> Outcome:
+def _delete_unnamed(load: FullLoad, started_at: datetime) -> bool:
     now, left = clock.now(), _FINISH_PAGE
-    stopped: list[str] = []
     upserters = _upserters()
     with store().batch() as batch:
         for kind in load.kinds:
@@ -306,8 +279,7 @@ def _delete_unnamed(load: FullLoad, started_at: datetime) -> Outcome:
             changes = [_plan_unnamed(upserter, one, started_at, now) for one in found]
             for change in changes:
                 upserter.write(change, load.load_id, now, batch)
-            stopped += _stopped(changes)
-    return Outcome(DirectoryAnswer(results=[], more=left == 0), tuple(stopped))
+    return left == 0
 
 
 def _plan_unnamed(upserter: _Upserter[Any], found: Versioned[Any], started_at: datetime, now: datetime) -> _Change[Any]:

@@ -89,17 +89,17 @@ def plan_user(given: DirectoryUser, known: User | None, now: datetime) -> User:
     user_id = _parse_id(given.id, "id")
     before = known or User(user_id=user_id, active=not given.deleted)
     if given.deleted:
-        return replace(
+        gone = replace(
             before,
             active=False,
             permissions=frozenset(),
             email="",
             name="",
             heard_at=now,
-            inactive_since=before.inactive_since or now,
             deleted=True,
             expires_at=before.expires_at or now + MARK_KEPT,
         )
+        return _plan_end(gone, known, now)
     if given.active is None:
         raise RecordRefused("invalid-record", "active is missing")
     told = replace(
@@ -113,8 +113,13 @@ def plan_user(given: DirectoryUser, known: User | None, now: datetime) -> User:
         deleted=False,
         expires_at=None,
     )
+    return replace(told, inactive_since=None) if is_permitted(told) else _plan_end(told, known, now)
+
+
+def _plan_end(told: User, known: User | None, now: datetime) -> User:
     # Who loses the permission has left as well; what else is told of them later does not put that off.
-    return replace(told, inactive_since=None if is_permitted(told) else before.inactive_since or now)
+    is_ending = known is not None and is_permitted(known)
+    return replace(told, inactive_since=told.inactive_since or now, suspension_owed=told.suspension_owed or is_ending)
 
 
 def is_permitted(user: User) -> bool:

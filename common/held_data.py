@@ -14,6 +14,7 @@ import msgspec
 from common import audit
 from common.audit import AuditEntry
 from common.model import (
+    Announcement,
     AuditRecord,
     Connection,
     Mailbox,
@@ -68,6 +69,7 @@ class HeldData(msgspec.Struct, kw_only=True):
     sends: list[Send] = []
     consents: list[HeldConsent] = []
     revocations: list[Revocation] = []
+    announcements: list[Announcement] = []
     reads_by_colleagues: list[AuditEntry] = []
     done_to_you: list[AuditEntry] = []
     done_by_you: list[AuditEntry] = []
@@ -145,6 +147,7 @@ def _collect_records(user_id: str) -> HeldData:
             for held in s.pending.of_user(user_id)
         ],
         revocations=[held.value for held in s.revocations.of_user(user_id)],
+        announcements=[held.value for held in s.announcements.of_user(user_id)],
     )
 
 

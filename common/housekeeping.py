@@ -1,4 +1,4 @@
-"""Owns what the daily run and its tasks clear away: revocations owed, users who left, orphans, what is over.
+"""Owns what the daily run and its tasks clear away: what is owed, users who left, orphans, what is over.
 
 Each kind of work goes page by page, a task a page, and one user's trouble stays in that user's task. All of it may run
 twice. Knows no route.
@@ -6,17 +6,18 @@ twice. Knows no route.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
 from google.api_core import exceptions as google_errors
 
-from common import audit, clock, log, revocation, secrets, tasks
+from common import announcing, audit, clock, log, revocation, secrets, suspension, tasks
 from common.config import config
 from common.deactivation import apply_deactivation
 from common.directory_records import is_permitted
-from common.errors import Unavailable
+from common.errors import Problem, Unavailable
 from common.keys import keys
 from common.model import User
 from common.store.client import store
@@ -60,10 +61,18 @@ def apply_daily() -> None:
     Raises Unavailable at the end where one failed: Scheduler tries again, and what was done is left once a day.
     """
     failed = 0
-    for part in (_apply_revocations, lambda: apply_users(""), lambda: apply_secrets(""), _apply_expired_consents):
+    parts: tuple[Callable[[], None], ...] = (
+        _apply_revocations,
+        lambda: apply_users(""),
+        lambda: apply_secrets(""),
+        _apply_expired_consents,
+        lambda: suspension.apply_owed(actor=audit.SYSTEM),
+        announcing.send_all_owed,
+    )
+    for part in parts:
         try:
             part()
-        except google_errors.GoogleAPIError as error:
+        except (Problem, google_errors.GoogleAPIError) as error:
             log.failure("housekeeping", error)
             failed += 1
     if failed:
@@ -72,6 +81,9 @@ def apply_daily() -> None:
 
 def apply_revoke(revocation_id: str, user_id: str) -> None:
     """Looks after one revocation, then after what handlers in flight wrote while the connection was ending."""
+    if user_id:
+        # Whoever ended the connection may have died before it could be told.
+        announcing.send_owed(user_id)
     revocation.apply_revocation(revocation_id)
     if user_id and store().connections.load(user_id) is None:
         revocation.delete_held_data(user_id)

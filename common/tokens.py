@@ -9,14 +9,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Final
 
 from google.api_core import exceptions as google_errors
 
-from common import audit, clock, log, oauth, secrets
+from common import announcing, audit, clock, log, oauth, secrets
 from common.errors import ReauthRequired, Unavailable
 from common.keys import keys
 from common.model import Connection, ConnectionStatus
@@ -159,10 +158,11 @@ def _mark(connection: Connection, reason: str) -> bool:
         if held is None or held.value.generation != connection.generation:
             return False
         if held.value.status is ConnectionStatus.REAUTH_REQUIRED:
+            # Whoever was first may have died before it could be told.
+            announcing.send_owed(connection.user_id)
             return False
         if _save_mark(held, reason):
             log.event("reauth", severity="WARNING", user=keys().hash("log", connection.user_id), reason=reason)
-            _tell_webhook(held.value, reason)
             return True
     return False
 
@@ -176,13 +176,8 @@ def _save_mark(held: Versioned[Connection], reason: str) -> bool:
         with store().batch() as batch:
             store().connections.update(held, batch=batch, status=ConnectionStatus.REAUTH_REQUIRED, reauth_reason=reason)
             store().audit.add(record, batch=batch)
+            announcement = announcing.note(held.value, ConnectionStatus.REAUTH_REQUIRED.value, batch)
     except Lost:
         return False
+    announcing.send(announcement)
     return True
-
-
-def _tell_webhook(connection: Connection, reason: str) -> None:
-    # Imported here: it brings Cloud Tasks along, and few processes ever come this way.
-    from common import webhook
-
-    webhook.enqueue_status(replace(connection, status=ConnectionStatus.REAUTH_REQUIRED, reauth_reason=reason))

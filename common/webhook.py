@@ -13,19 +13,16 @@ import hashlib
 import hmac
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
-from google.api_core import exceptions as google_errors
 
-from common import clock, log, tasks
+from common import announcing, clock, log, tasks
 from common.config import config
 from common.errors import Unavailable
 from common.keys import keys
-from common.model import Connection
+from common.model import Announcement, Connection
 from common.store.client import store
-
-_ABSENT: Final = "absent"
 
 
 class News(msgspec.Struct, kw_only=True):
@@ -38,13 +35,13 @@ class News(msgspec.Struct, kw_only=True):
     id: str = ""
 
 
-def enqueue_status(connection: Connection) -> None:
-    """Leaves the news that the status of the user's connection changed; what it is then is read at delivery."""
-    slot = clock.now().isoformat(timespec="milliseconds")
-    try:
-        _enqueue("status", connection, slot, id=keys().hash("webhook", "status", connection.user_id, slot))
-    except google_errors.GoogleAPICallError as error:
-        log.failure("webhook-task", error)
+def enqueue_status(announcement: Announcement) -> None:
+    """Leaves the news that a status changed; what it is then is read at delivery. Left again, it is still one task.
+
+    Raises GoogleAPICallError.
+    """
+    name = announcement.announcement_id
+    _enqueue("status", announcement, name, id=name)
 
 
 def enqueue_notice(connection: Connection, mail_id: str) -> None:
@@ -55,16 +52,16 @@ def enqueue_notice(connection: Connection, mail_id: str) -> None:
     _enqueue("notice", connection, mail_id, mail=mail_id)
 
 
-def _enqueue(kind: str, connection: Connection, slot: str, **ids: str) -> None:
+def _enqueue(kind: str, of: Connection | Announcement, slot: str, **ids: str) -> None:
     settings = config()
     if not settings.webhook_url:
         return
     tasks.enqueue(
         settings.webhook_queue,
         f"{settings.magnet_ingest_url}/deliver",
-        {"kind": kind, "user": connection.user_id, "generation": connection.generation, **ids},
-        user_id=connection.user_id,
-        generation=connection.generation,
+        {"kind": kind, "user": of.user_id, "generation": of.generation, **ids},
+        user_id=of.user_id,
+        generation=of.generation,
         slot=slot,
         audience=settings.magnet_ingest_url,
     )
@@ -92,6 +89,8 @@ def deliver(news: News) -> None:
         log.event("webhook", severity="WARNING", kind=news.kind, reason=trouble.reason)
         raise Unavailable("webhook-unreachable") from trouble
     is_done = verify_taken(status)
+    if news.kind == "status":
+        announcing.settle(news.id)
     log.event("webhook", severity="INFO" if is_done else "ERROR", kind=news.kind, status=status)
 
 
@@ -122,11 +121,13 @@ def sign(message_id: str, sent_at: datetime, payload: bytes, key: bytes) -> dict
 
 
 def _load_status(news: News) -> dict[str, Any] | None:
+    if not news.id or store().announcements.load(news.id) is None:
+        return None
     held = store().connections.load(news.user)
     now = clock.now()
     data = {
         "user": news.user,
-        "status": held.value.status.value if held else _ABSENT,
+        "status": held.value.status.value if held else announcing.ABSENT,
         "reason": held.value.reauth_reason if held else "",
     }
     return {"type": "connection.status", "timestamp": now, "data": data}

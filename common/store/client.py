@@ -13,6 +13,7 @@ from google.cloud import firestore
 
 from common.config import config
 from common.model import (
+    Announcement,
     Connection,
     Contact,
     Deal,
@@ -32,7 +33,7 @@ from common.model import (
     Work,
 )
 from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned
-from common.store.connections import Connections, Mailboxes, PendingConnections, Revocations, WorkRecords
+from common.store.connections import Announcements, Connections, Mailboxes, PendingConnections, Revocations, WorkRecords
 from common.store.directory import Contacts, Deals, Users
 from common.store.magnet import Before, Notices, Senders, Sweeps
 from common.store.people import Audit, Dispatch, FullLoads, Policies, Sends, Shares
@@ -69,6 +70,7 @@ class Store:
         self.sends = Sends(client, "sends", Send, ("user_id", "key_hash"))
         self.shares = Shares(client, "shares", Share, ("owner", "contact_id"))
         self.revocations = Revocations(client, "revocations", Revocation, ("revocation_id",))
+        self.announcements = Announcements(client, "announcements", Announcement, ("announcement_id",))
         self.audit = Audit(client)
         self.policies = Policies(client, "policies", Policy, "organisation")
         self.dispatch = Dispatch(client, "dispatch", DispatchState, "state")

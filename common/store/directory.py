@@ -45,6 +45,12 @@ class DirectoryRecords(Records[D]):
 class Users(DirectoryRecords[User]):
     """users/{id}"""
 
+    def owing_suspension(self, *, after: str = "", limit: int = 100) -> list[str]:
+        """Users whose work in flight has still to be ended, from behind the user ``after``."""
+        query = where(self._collection, "suspension_owed", "==", True).order_by(NAME)
+        found = self._fetch(query, limit, [self.reference(after)] if after else None)
+        return [record.value.user_id for record in found]
+
     def inactive_since_before(self, at: datetime, *, after: datetime | None = None, limit: int = 100) -> list[User]:
         """Users made inactive at or before ``at``, later than ``after``; the longest ago first."""
         query = where(self._collection, "inactive_since", "<=", at)

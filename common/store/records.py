@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from google.cloud import firestore
@@ -87,16 +88,17 @@ class Collection(Generic[T]):
         names = (entry.name for entry in fields(value))  # type: ignore[arg-type]
         return self.update(versioned, batch, **{name: getattr(value, name) for name in names})
 
-    def patch(self, *key: str, batch: Batch | None = None, **changes: Any) -> None:
+    def patch(self, *key: str, version: datetime | None = None, batch: Batch | None = None, **changes: Any) -> None:
         """Writes these fields, whatever the rest is; raises Lost if there is no record. Takes Firestore's transforms.
 
-        Not for types with derived fields, which need the whole record.
+        With a version: if the record is still of it, else raises Lost. Not for types with derived fields, which need
+        the whole record.
         """
         data = {
             name: value if isinstance(value, _TRANSFORMS) else codec.encode_field(self._kind, name, value)
             for name, value in changes.items()
         }
-        self._write(Write("update", self.reference(*key), data), batch)
+        self._write(Write("update", self.reference(*key), data, version), batch)
 
     def delete(self, *key: str, version: Any = None, batch: Batch | None = None) -> None:
         """Deletes the record, if it is still of ``version``; else raises Lost. Without a version: if it is there."""

@@ -167,9 +167,10 @@ def summarise_contacts(call: web.Call) -> Response:
 )
 def load_directory(call: web.Call) -> Response:
     """The CRM's back end upserts or deletes up to 400 users, contacts and deals, each judged by itself."""
-    outcome = directory_load.apply_upsert(call.body(directory_load.UnverifiedDirectory))
-    suspension.apply_suspension(outcome.stopped_users, actor=call.caller.user_id)
-    return web.json_response(outcome.answer)
+    answer = directory_load.apply_upsert(call.body(directory_load.UnverifiedDirectory))
+    # Whoever owes it, from this call or from one that died: the CRM repeats a call that failed.
+    suspension.apply_owed(actor=call.caller.user_id)
+    return web.json_response(answer)
 
 
 routes_contacts.register(app)

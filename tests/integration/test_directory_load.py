@@ -13,7 +13,7 @@ import pytest
 
 from common.auth import Caller
 from common.directory import Changes, directory, refresh_user
-from common.directory_load import DirectoryBody, Outcome, RecordResult, UnverifiedDirectory, apply_upsert
+from common.directory_load import DirectoryAnswer, DirectoryBody, RecordResult, UnverifiedDirectory, apply_upsert
 from common.errors import BadRequest, Conflict, TooLarge
 from common.model import PERMISSION, Deal, User
 from common.store.client import Store
@@ -51,14 +51,14 @@ def metered(embedded: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     close_store()
 
 
-def upsert(**body: Any) -> Outcome:
-    """The outcome of a body as it comes over the wire."""
+def upsert(**body: Any) -> DirectoryAnswer:
+    """The answer to a body as it comes over the wire."""
     return apply_upsert(msgspec.json.decode(json.dumps(body), type=UnverifiedDirectory))
 
 
-def codes(outcome: Outcome) -> list[str]:
+def codes(answer: DirectoryAnswer) -> list[str]:
     """What became of each record: ``ok`` or the code of its refusal."""
-    return ["ok" if result.ok else result.code for result in outcome.answer.results]
+    return ["ok" if result.ok else result.code for result in answer.results]
 
 
 def caller(issued_at: datetime, role: str = "sales") -> Caller:
@@ -93,8 +93,8 @@ def test_a_wrong_record_spoils_no_other(store: Store) -> None:
 
     expected = ["ok", "invalid-id", "invalid-record", "invalid-record", "invalid-record"]
     assert [*expected, "added-at-in-future", "ok", "invalid-record", "invalid-record"] == codes(outcome)
-    assert RecordResult(kind="users", index=0, ok=True, id="anna") == outcome.answer.results[0]
-    assert "secret-word" not in msgspec.json.encode(outcome.answer).decode()
+    assert RecordResult(kind="users", index=0, ok=True, id="anna") == outcome.results[0]
+    assert "secret-word" not in msgspec.json.encode(outcome).decode()
     assert (None, None) == (directory().contact("mia"), directory().load_user("carla"))
     assert directory().contact("c2") is not None
 
@@ -141,8 +141,8 @@ def test_saying_the_same_again_is_no_change(store: Store) -> None:
     assert (before.value.updated_at, "load-1") == (after.value.updated_at, after.value.full_load)
 
 
-def test_users_who_may_no_longer_are_named(store: Store) -> None:
-    """Users made inactive, deleted or without the permission are named once; others are not."""
+def test_users_who_may_no_longer_owe_a_suspension(store: Store) -> None:
+    """Users made inactive, deleted or without the permission owe one, once; others do not."""
     upsert(users=[{**ANNA, "id": name} for name in ("anna", "ben", "carla", "dora")])
     change = [
         {**ANNA, "active": False},
@@ -151,8 +151,12 @@ def test_users_who_may_no_longer_are_named(store: Store) -> None:
         {**ANNA, "id": "dora"},
     ]
 
-    assert ("anna", "ben", "carla") == upsert(users=change).stopped_users
-    assert () == upsert(users=change).stopped_users
+    upsert(users=change)
+    assert {"anna", "ben", "carla"} == set(store.users.owing_suspension())
+    for user_id in ("anna", "ben", "carla"):
+        store.users.patch(user_id, suspension_owed=False)
+    upsert(users=change)
+    assert [] == store.users.owing_suspension()
 
 
 def test_a_full_load_deletes_what_it_did_not_name(store: Store) -> None:
@@ -163,7 +167,7 @@ def test_a_full_load_deletes_what_it_did_not_name(store: Store) -> None:
     upsert(contacts=[{"id": "c3", "addresses": ["broken"]}], full_load="load-1")
     outcome = upsert(full_load="load-1", done=True)
 
-    assert ([], False) == (outcome.answer.results, outcome.answer.more)
+    assert ([], False) == (outcome.results, outcome.more)
     assert {"mia", "c3"} == directory().contacts(["mia", "c2", "c3"]).keys()
     assert directory().deal("d1") is not None
     assert directory().load_user("anna") is not None
@@ -173,9 +177,9 @@ def test_an_empty_list_names_a_kind(store: Store) -> None:
     """A full load that says there are no deals deletes all of them, and its users stop."""
     upsert(users=[ANNA], deals=[DEAL])
 
-    outcome = upsert(users=[], deals=[], full_load="load-1", done=True)
+    upsert(users=[], deals=[], full_load="load-1", done=True)
 
-    assert (("anna",), None) == (outcome.stopped_users, directory().deal("d1"))
+    assert (["anna"], None) == (store.users.owing_suspension(), directory().deal("d1"))
 
 
 def test_what_came_while_a_full_load_ran_stays(store: Store) -> None:
@@ -206,7 +210,7 @@ def test_a_load_that_has_ended_takes_no_more(store: Store) -> None:
     """Ending twice is harmless; going on after the end is refused and changes nothing, since an id is for one load."""
     upsert(contacts=[MIA], full_load="load-1", done=True)
 
-    assert False is upsert(full_load="load-1", done=True).answer.more
+    assert False is upsert(full_load="load-1", done=True).more
     with pytest.raises(Conflict) as refused:
         upsert(contacts=[{"id": "c2"}], full_load="load-1", done=True)
     assert "full-load-ended" == refused.value.code
@@ -218,7 +222,7 @@ def test_a_long_end_says_that_there_is_more(store: Store) -> None:
     upsert(contacts=[{"id": f"c{number}"} for number in range(400)])
     upsert(contacts=[MIA], full_load="load-1")
 
-    steps = [upsert(full_load="load-1", done=True).answer.more for _ in range(3)]
+    steps = [upsert(full_load="load-1", done=True).more for _ in range(3)]
 
     assert [True, False, False] == steps
     assert {"mia"} == directory().contacts([*(f"c{number}" for number in range(0, 400, 7)), "mia"]).keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import sleep
 from typing import Any
@@ -12,14 +13,21 @@ from local.crm.people import BACKEND
 from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, claim, is_granted, kept, refusal, ticket_of
+from tests.integration.dying import at_every_call
 
 pytestmark = pytest.mark.integration
 
 
 def tell(stack: Stack, user: str, **changes: Any) -> None:
     """What the CRM's back end writes about a user."""
+    answer = stack.ask(BACKEND.id, "POST", "/mail_proxy/directory", json={"users": [record_of(stack, user, **changes)]})
+    assert [True] == [one["ok"] for one in answer["results"]]
+
+
+def record_of(stack: Stack, user: str, **changes: Any) -> dict[str, Any]:
+    """A user as the CRM states them."""
     person = stack.people[user]
-    record = {
+    return {
         "id": user,
         "active": True,
         "role": person.role,
@@ -27,8 +35,6 @@ def tell(stack: Stack, user: str, **changes: Any) -> None:
         "email": person.email,
         **changes,
     }
-    answer = stack.ask(BACKEND.id, "POST", "/mail_proxy/directory", json={"users": [record]})
-    assert [True] == [one["ok"] for one in answer["results"]]
 
 
 def generation(stack: Stack, collection: str = "connections") -> str:
@@ -150,3 +156,91 @@ def test_leaving_at_the_same_moment_is_fine(magnet: Stack) -> None:
 
     telling.result()
     assert ({}, False) == (kept(magnet), is_granted(magnet))
+
+
+def suspensions(stack: Stack) -> int:
+    """How often the audit says that a connection was suspended."""
+    records = [one for path, one in stack.documents().items() if path.startswith("audit/")]
+    return sum(one["action"] == "connection_suspended" for one in records)
+
+
+def told_dying(
+    stack: Stack, body: Callable[[], dict[str, Any]]
+) -> tuple[Callable[[], Callable[[], object]], list[str]]:
+    """What ``at_every_call`` takes to have the back end's call die, and the generation that Anna had before it."""
+    before: list[str] = []
+
+    def prepare() -> Callable[[], object]:
+        tell(stack, "anna")
+        tell(stack, "ben")
+        stack.connect("anna")
+        before[:] = [generation(stack)]
+        given = body()
+        return lambda: stack.call(BACKEND.id, "POST", "/mail_proxy/directory", json=given)
+
+    return prepare, before
+
+
+def test_a_suspension_that_dies_at_any_call_is_finished_by_the_next_try(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The back end tells it again, as it hears of trouble, and work in flight ends once."""
+    prepare, before = told_dying(stack, lambda: {"users": [record_of(stack, "anna", active=False)]})
+
+    for death in at_every_call(stack, monkeypatch, prepare):
+        tell(stack, "anna", active=False)
+        assert (before[0] != generation(stack), suspensions(stack)) == (True, 1), death.calls
+
+
+def test_a_suspension_that_dies_at_any_call_is_finished_by_housekeeping(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody tells it again, the daily run ends the work in flight of whoever was made inactive."""
+    prepare, before = told_dying(stack, lambda: {"users": [record_of(stack, "anna", active=False)]})
+
+    for death in at_every_call(stack, monkeypatch, prepare):
+        is_written = not next(one for path, one in stack.documents().items() if path == "users/YW5uYQ")["active"]
+        stack.run_job("housekeeping")
+        stack.run_job("housekeeping")
+        assert (before[0] != generation(stack), suspensions(stack)) == (is_written, int(is_written)), death.calls
+
+
+def test_the_end_of_a_full_load_that_dies_at_any_call_is_finished(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users whom a full load left out are suspended by the repeated end of it, which deletes nobody any more."""
+
+    def begin() -> dict[str, Any]:
+        load_id = f"load-{stack.clock.now().timestamp()}"
+        stack.ask(
+            BACKEND.id,
+            "POST",
+            "/mail_proxy/directory",
+            json={"users": [record_of(stack, "ben")], "full_load": load_id},
+        )
+        return {"full_load": load_id, "done": True}
+
+    bodies: list[dict[str, Any]] = []
+
+    def body() -> dict[str, Any]:
+        bodies[:] = [begin()]
+        return bodies[0]
+
+    prepare, before = told_dying(stack, body)
+
+    for death in at_every_call(stack, monkeypatch, prepare):
+        stack.ask(BACKEND.id, "POST", "/mail_proxy/directory", json=bodies[0])
+        assert (before[0] != generation(stack), suspensions(stack)) == (True, 1), death.calls
+
+
+def test_coming_back_before_the_suspension_does_not_undo_it(magnet: Stack) -> None:
+    """Whoever is made active again after a call that died has lost the work in flight all the same."""
+    before = generation(magnet)
+    magnet.faults.inject(Fault("firestore", "Commit", status=403, skip=1))
+    body = {"users": [record_of(magnet, "anna", active=False)]}
+    assert magnet.call(BACKEND.id, "POST", "/mail_proxy/directory", json=body).status_code >= 500
+    assert before == generation(magnet)
+
+    tell(magnet, "anna")
+
+    assert before != generation(magnet) == generation(magnet, "sync")

@@ -7,11 +7,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from werkzeug import Request, Response
 
 from common.webhook_transport import Undeliverable, post
 from local import environment
@@ -20,41 +17,15 @@ from local.faults import Fault
 from local.http import HttpServer
 from local.stack import Stack
 from tests.integration.magnet_rig import MIA, STRANGER, call_as, encoded, generation, start_magnet, sync
+from tests.integration.webhook_rig import Receiver, hooked
 
 pytestmark = pytest.mark.integration
 
 
-@dataclass
-class Receiver:
-    """A CRM's webhook that keeps what it is told and answers as it is told to."""
-
-    statuses: list[int] = field(default_factory=list)
-    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    def app(self, environ: Any, start_response: Any) -> Any:
-        request = Request(environ)
-        self.requests.append(({name.lower(): value for name, value in request.headers}, request.get_data()))
-        status = self.statuses.pop(0) if self.statuses else 204
-        response = Response(status=status)
-        if status == 302:
-            response.headers["Location"] = request.base_url + "elsewhere"
-        return response(environ, start_response)
-
-    def told(self, kind: str) -> list[dict[str, Any]]:
-        bodies = [json.loads(body) for _, body in self.requests]
-        return [body["data"] for body in bodies if body["type"] == kind]
-
-
 @pytest.fixture(scope="module")
 def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Receiver]]:
-    receiver = Receiver()
-    server = HttpServer(receiver.app)
-    extra = {"WEBHOOK_URL": f"{server.url}/hook"}
-    try:
-        with Stack(tmp_path_factory.mktemp("hooked"), extra_environment=extra) as running:
-            yield running, receiver
-    finally:
-        server.stop()
+    with hooked(tmp_path_factory.mktemp("hooked")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -70,8 +41,7 @@ def stack(_running: tuple[Stack, Receiver]) -> Iterator[Stack]:
     running.reset()
     running.load_directory()
     start_magnet(running)
-    receiver.requests.clear()
-    receiver.statuses.clear()
+    receiver.forget()
     yield running
     running.faults.clear()
 
@@ -109,8 +79,7 @@ def test_webhook_that_is_down_hears_later(stack: Stack, receiver: Receiver, stat
     stack.mail("anna", MIA)
     stack.catch_up(within_s=600)
 
-    ids = [headers["webhook-id"] for headers, _ in receiver.requests]
-    assert (3, 1) == (len(ids), len(set(ids)))
+    assert (3, 1) == (len(receiver.ids()), len(set(receiver.ids())))
 
 
 @pytest.mark.parametrize("status", [410, 400, 302])
