@@ -96,6 +96,20 @@ def test_a_first_level_comes_with_the_policys_terms(team: Stack) -> None:
     assert (LIFTED, None) == (chosen["terms"], chosen["asked_terms"])
 
 
+def test_level_and_terms_are_accepted_together(team: Stack) -> None:
+    """Who is asked for both answers both at once; a level accepted by itself opens nothing that was kept back."""
+    patch(team, sharing="custom")
+    put_policy(team, sharing="public", **LIFTED)
+    asked = sharing_of(team)
+    level = patch(team, accepted_level="public").json()["sharing"]
+    patch(team, sharing="custom")
+    both = patch(team, accepted_level="public", accepted_terms=LIFTED).json()["sharing"]
+
+    assert ("public", LIFTED) == (asked["asked"], asked["asked_terms"])
+    assert ("public", FORMER, LIFTED) == (level["effective"], level["terms"], level["asked_terms"])
+    assert ("public", LIFTED, None, None) == (both["effective"], both["terms"], both["asked"], both["asked_terms"])
+
+
 def test_accepted_terms_live_on_with_the_mailbox(team: Stack) -> None:
     """Reconnecting the same mailbox accepts nothing; what was taken is shown as held, and audited by its name alone."""
     put_policy(team, **LIFTED)
