@@ -230,10 +230,15 @@ def is_start_late(facts: Facts, now: datetime) -> bool:
 
 
 def magnet_state(facts: Facts, now: datetime) -> FeatureState:
-    """What MailMagnet does: it is on once a watch runs, and failing when the last word of its work was an error."""
+    """What MailMagnet does: it is on once a watch runs, and failing when the last word of its work was an error.
+
+    Failing, too, while all work stands still, without a grant or an active user.
+    """
     sync = facts.live_sync
     if not facts.connection.mailmagnet:
         return "off"
+    if facts.connection.status is ConnectionStatus.REAUTH_REQUIRED or not sharing.is_serviceable(facts.user, now):
+        return "failing"
     if sync is None or sync.watch_expires_at is None:
         return "failing" if sync is not None and sync.last_error else "starting"
     return "failing" if sync.last_error or sync.watch_expires_at <= now else "on"

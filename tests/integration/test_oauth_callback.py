@@ -415,10 +415,12 @@ def test_reconnecting_the_same_mailbox_keeps_settings(stack: Stack) -> None:
     stack.ask("anna", "PATCH", f"{FUNCTION}/connection", json={"sharing": "custom", "locale": "de"})
     before = next(iter(stack.google.secrets.dump()))
     stack.google.accounts.rename("anna@demo-crm.example", "anna.berger@demo-crm.example")
+    stack.google.gmail.rename("anna@demo-crm.example", "anna.berger@demo-crm.example")
 
     shown = claim(stack, "anna", ticket_of(stack, address="anna.berger@demo-crm.example")).json()
 
-    assert ("anna.berger@demo-crm.example", "custom", "de") == (
+    assert ("connected", "anna.berger@demo-crm.example", "custom", "de") == (
+        shown["status"],
         shown["address"],
         shown["sharing"]["level"],
         shown["locale"],

@@ -120,10 +120,20 @@ def test_a_task_of_the_former_connection_does_nothing(running: Stack) -> None:
 def test_a_renamed_address_is_the_same_mailbox(running: Stack) -> None:
     """Google's ``sub`` counts, so that a new address keeps everything."""
     running.google.accounts.rename(HERS, "anna.new@demo-crm.example")
+    running.google.gmail.rename(HERS, "anna.new@demo-crm.example")
 
     shown = reconnect(running, "anna.new@demo-crm.example")
+    running.settle()
+    running.mail("anna.new@demo-crm.example", "mia@customer.example", "Next", auth="pass")
+    running.settle()
 
-    assert ("anna.new@demo-crm.example", "on") == (shown["address"], shown["labels"]["state"])
+    assert ("anna.new@demo-crm.example", "healthy", "on", [HERS]) == (
+        shown["address"],
+        shown["health"]["word"],
+        shown["labels"]["state"],
+        shown["aliases"],
+    )
+    assert 2 == len(running.ask("anna", "GET", "/mail_proxy/notices")["notices"])
 
 
 def test_an_old_address_of_somebody_else_is_another_mailbox(stack: Stack) -> None:
@@ -131,9 +141,11 @@ def test_an_old_address_of_somebody_else_is_another_mailbox(stack: Stack) -> Non
     stack.connect("anna")
     stack.ask("anna", "PATCH", f"{FUNCTION}/connection", json={"sharing": "public"})
     stack.google.accounts.rename(HERS, "anna.new@demo-crm.example")
-    stack.google.accounts.add(HERS, "Somebody else")
+    stack.google.gmail.rename(HERS, "anna.new@demo-crm.example")
+    stack.google.add_account(HERS, "Somebody else")
 
-    assert "private" == reconnect(stack)["sharing"]["level"]
+    shown = reconnect(stack)
+    assert ("private", "connected") == (shown["sharing"]["level"], shown["status"])
 
 
 def test_users_of_a_teams_mailbox_do_not_see_each_others_settings(stack: Stack) -> None:

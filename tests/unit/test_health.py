@@ -150,6 +150,19 @@ def test_labels_start_until_all_three_exist() -> None:
     assert "starting" == health.labels_state(facts(connection={"label_ids": {"customers": "L3"}}), NOW)
 
 
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        facts(connection={"status": ConnectionStatus.REAUTH_REQUIRED}),
+        facts(connection={"status": ConnectionStatus.REAUTH_REQUIRED}, sync={"watch_expires_at": None}),
+        facts(user=replace(USER, active=False)),
+    ],
+)
+def test_nothing_is_on_while_the_connection_stands_still(stopped: Facts) -> None:
+    """Without a grant or an active user nothing is noticed or filed, whatever watch still runs at Gmail."""
+    assert ("failing", "failing") == (health.magnet_state(stopped, NOW), health.labels_state(stopped, NOW))
+
+
 def test_features_that_are_off_are_off() -> None:
     """Nothing is wrong with what nobody wants."""
     off = facts(connection={"mailmagnet": False, "labels": False}, sync={"watch_expires_at": NOW})
