@@ -178,6 +178,17 @@ def test_leaving_again_tells_what_is_owed(stack: Stack, receiver: Receiver) -> N
     assert (["absent"], []) == (told(receiver), owed(stack))
 
 
+def test_the_task_of_a_deactivation_tells_what_is_owed(stack: Stack, receiver: Receiver) -> None:
+    """Whoever looks after the revocation, a minute later, tells what the deactivation could not."""
+    connect(stack, receiver)
+    stack.faults.inject(Fault("cloudtasks", "CreateTask", status=503, skip=1))
+    deactivate(stack)
+
+    stack.catch_up(120)
+
+    assert (["absent"], []) == (told(receiver), owed(stack))
+
+
 def test_a_webhook_that_is_down_is_told_by_housekeeping(stack: Stack, receiver: Receiver) -> None:
     """News that waits in the queue is not left a second time, and one that the queue has lost is."""
     connect(stack, receiver)

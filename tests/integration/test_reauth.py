@@ -89,6 +89,21 @@ def test_each_reason_is_its_own_and_said_once(google: Google, cloud_tasks: Cloud
     assert ["status"] == told(cloud_tasks)
 
 
+def test_the_next_who_finds_out_tells_what_the_first_could_not(google: Google, cloud_tasks: CloudTasks) -> None:
+    """News that could not be left is left by whoever is refused next, and after that no more."""
+    connection = google.connect()
+    end(google, "revoked")
+    google.inject("cloudtasks", "CreateTask", status=503)
+    heard = []
+
+    for _ in range(3):
+        with pytest.raises(ReauthRequired):
+            open_gmail(connection).list_labels()
+        heard.append(told(cloud_tasks))
+
+    assert [[], ["status"], ["status"]] == heard
+
+
 def test_a_policy_at_the_token_endpoint_is_a_policy(google: Google, cloud_tasks: CloudTasks) -> None:
     """An administrator of the Google account who forbids the client is told as such."""
     connection = google.connect()

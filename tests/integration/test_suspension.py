@@ -244,3 +244,25 @@ def test_coming_back_before_the_suspension_does_not_undo_it(magnet: Stack) -> No
     tell(magnet, "anna")
 
     assert before != generation(magnet) == generation(magnet, "sync")
+
+
+def test_two_who_come_by_at_once_suspend_once(magnet: Stack) -> None:
+    """Where two calls find the same suspension owed, one of them ends the work in flight."""
+    magnet.faults.inject(Fault("firestore", "Commit", status=403, skip=1))
+    body = {"users": [record_of(magnet, "anna", active=False)]}
+    assert magnet.call(BACKEND.id, "POST", "/mail_proxy/directory", json=body).status_code >= 500
+    magnet.faults.inject(Fault("firestore", "Commit", delay_s=0.5, count=2))
+
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(tell, magnet, "anna", active=False) for _ in range(2)]
+
+    assert [None, None] == [call.result() for call in calls]
+    assert 1 == suspensions(magnet)
+
+
+def test_who_was_never_connected_owes_nothing_for_long(stack: Stack) -> None:
+    """Without a connection there is nothing to end: it is settled at once, and nothing is said of it in the audit."""
+    tell(stack, "anna")
+    tell(stack, "anna", active=False)
+
+    assert (False, 0) == (stack.documents()["users/YW5uYQ"]["suspension_owed"], suspensions(stack))
