@@ -19,7 +19,7 @@ import requests
 from jwt.types import Options
 from werkzeug.datastructures import Headers
 
-from common import clock
+from common import clock, log
 from common.config import Config, config, parse_jwks
 from common.errors import Forbidden, Unauthenticated, Unavailable
 from common.model import DIRECTORY_PERMISSION, PERMISSION
@@ -82,7 +82,8 @@ class KeySet:
         self._tried_at, self._failed = at, True
         try:
             self._keys = _fetch_keys(self._url)
-        except (requests.RequestException, ValueError, TypeError, AttributeError, jwt.PyJWTError):
+        except (requests.RequestException, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            log.failure("keys", error)
             # From the end on: who waited here while it failed is not to try as long again, one after the other.
             self._tried_at = clock.now()
             return

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import jwt
 import requests
 
-from common import auth, clock
+from common import auth, clock, log
 from common.config import config
 from common.errors import Problem, Unauthenticated, Unavailable
 from common.model import Feature
@@ -219,7 +219,7 @@ def revoke(token: str) -> None:
         return
     error = _parse_error(_parse_answer(response))
     if error not in ("invalid_token", "invalid_grant"):
-        raise OAuthRefused(error)
+        raise _refusal(error)
 
 
 def _post_token(form: Mapping[str, str]) -> Mapping[str, Any]:
@@ -235,7 +235,13 @@ def _post_token(form: Mapping[str, str]) -> Mapping[str, Any]:
         raise InvalidGrant("session" if answer.get("error_subtype") == "invalid_rapt" else "revoked")
     if error in _POLICY_ERRORS:
         raise InvalidGrant("policy")
-    raise OAuthRefused(error)
+    raise _refusal(error)
+
+
+def _refusal(error: str) -> OAuthRefused:
+    # No user can mend it, and everybody meets it: a wrong client secret, an address that is not registered.
+    log.event("google-refused", severity="ERROR", reason=error)
+    return OAuthRefused(error)
 
 
 def _send(url: str, form: Mapping[str, str]) -> requests.Response:

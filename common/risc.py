@@ -100,6 +100,7 @@ def _fetch_receiver() -> _Receiver:
         found = answer.json() if answer.status_code == HTTPStatus.OK else {}
         return _Receiver(str(found["issuer"]), KeySet(str(found["jwks_uri"])), clock.now())
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        log.failure("keys", error)
         raise Unavailable("keys-unavailable") from error
 
 

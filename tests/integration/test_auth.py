@@ -116,6 +116,20 @@ def test_keys_that_cannot_be_fetched_are_trouble_of_ours(
     assert "first" == keys.find("first").key_id
 
 
+def test_operators_are_told_why_keys_are_not_fetched(
+    server: KeyServer, local_clock: LocalClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each failure is one line of the log, by the error's class and frames, without an address."""
+    server.status = 500
+    with pytest.raises(Unavailable):
+        KeySet(server.url).find("first")
+
+    logged = capsys.readouterr().err.splitlines()
+    line = json.loads(logged[0])
+    assert (1, "ERROR", "keys", "ValueError") == (len(logged), line["severity"], line["event"], line["error"])
+    assert server.url not in logged[0]
+
+
 @pytest.mark.parametrize("body", [7, [1], "keys", {"keys": "none"}, {"keys": [1]}, {"keys": [{"kid": "first"}]}])
 def test_what_is_no_key_set_is_trouble_of_ours(server: KeyServer, local_clock: LocalClock, body: object) -> None:
     """JSON of another form is answered as keys that cannot be fetched, and what was known stays good."""

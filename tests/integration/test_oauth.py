@@ -265,3 +265,20 @@ def test_a_revocation_is_told_by_its_status_alone(
     token_endpoint.status = 503
     with pytest.raises(oauth.OAuthUnavailable):
         oauth.revoke("1//token")
+
+
+def test_what_google_refuses_for_another_reason_is_told_to_operators(
+    google: Google, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A client secret that is wrong stops everybody: the log says so by Google's own word, and nothing else of it."""
+    grant = google.grant()
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "another-secret")
+    config.cache_clear()
+
+    with pytest.raises(oauth.OAuthRefused):
+        oauth.refresh(grant.refresh_token)
+
+    logged = capsys.readouterr().err
+    line = json.loads(logged.splitlines()[-1])
+    assert ("ERROR", "google-refused", "invalid_client") == (line["severity"], line["event"], line["reason"])
+    assert [] == [one for one in ("another-secret", grant.refresh_token) if one in logged]
