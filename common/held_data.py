@@ -131,10 +131,12 @@ def _collect_records(user_id: str) -> HeldData:
     s = store()
     context = s.load_context(user_id)
     work = s.work.load(user_id)
+    revocations = [held.value for held in s.revocations.of_user(user_id)]
     return HeldData(
         user=context.user.value if context.user else None,
         connection=context.connection.value if context.connection else None,
-        holds_refresh_token=context.connection is not None,
+        # What is owed to Google owns the secret until it is settled.
+        holds_refresh_token=context.connection is not None or bool(revocations),
         sync=context.sync.value if context.sync else None,
         work=work.value if work else None,
         mailbox=_mailbox(context, user_id),
@@ -146,7 +148,7 @@ def _collect_records(user_id: str) -> HeldData:
             )
             for held in s.pending.of_user(user_id)
         ],
-        revocations=[held.value for held in s.revocations.of_user(user_id)],
+        revocations=revocations,
         announcements=[held.value for held in s.announcements.of_user(user_id)],
     )
 

@@ -239,9 +239,10 @@ def test_after_the_end_nothing_is_held_but_what_google_owes(running: Stack) -> N
     answer = held(running)
 
     left = {name for name, value in answer.items() if value}
-    assert {"user", "revocations", "done_to_you", "done_by_you"} == left
+    assert {"user", "revocations", "holds_refresh_token", "done_to_you", "done_by_you"} == left
     running.catch_up(3600)
-    assert [] == held(running)["revocations"]
+    answer = held(running)
+    assert ([], False) == (answer["revocations"], answer["holds_refresh_token"])
 
 
 def test_what_is_held_of_others_is_not_shown(running: Stack) -> None:
