@@ -205,6 +205,20 @@ def test_a_webhook_that_is_down_is_told_by_housekeeping(stack: Stack, receiver: 
     assert (["absent"], []) == (told(receiver), owed(stack))
 
 
+def test_what_was_heard_is_not_told_again(stack: Stack, receiver: Receiver) -> None:
+    """A task left a second time, when its name was free again, finds nothing owed."""
+    connect(stack, receiver)
+    with held_back(stack):
+        deactivate(stack)
+        (body,) = [
+            task.http_request.body for task in stack.google.tasks.pending() if "deliver" in task.http_request.url
+        ]
+    stack.settle()
+
+    assert 204 == call_as(stack, environment.TASKS, "/deliver", json.loads(body))
+    assert ["absent"] == told(receiver)
+
+
 @pytest.mark.parametrize("answer", [410, 302])
 def test_a_refusal_settles_it(stack: Stack, receiver: Receiver, answer: int) -> None:
     """What the webhook refuses for good is owed no longer."""
