@@ -269,19 +269,22 @@ def _delete_data(owed: Revocation) -> None:
 def delete_held_data(user_id: str) -> None:
     """Deletes all that is held for a user without a connection, in bounded batches.
 
-    What is owed to Google stays, and so do consents under way: the user may be connecting anew.
+    What is owed to Google stays, and so do consents under way: the user may be connecting anew. Who has done so
+    meanwhile keeps the rest: the claim has deleted what was left, and what there is now is the new connection's.
     """
     s = store()
-    for delete_all in (
-        s.notices.delete_all,
-        s.senders.delete_all,
-        s.sweeps.delete_all,
-        s.shares.delete_all,
-        s.sends.delete_all,
-    ):
-        _repeat(partial(delete_all, user_id, limit=_DELETE_PIECE))
-    s.syncs.delete(user_id)
-    s.work.delete(user_id)
+    pieces = [
+        *(
+            partial(_repeat, partial(records.delete_all, user_id, limit=_DELETE_PIECE))
+            for records in (s.notices, s.senders, s.sweeps, s.shares, s.sends)
+        ),
+        partial(s.syncs.delete, user_id),
+        partial(s.work.delete, user_id),
+    ]
+    for delete_piece in pieces:
+        if s.connections.load(user_id) is not None:
+            return
+        delete_piece()
 
 
 def delete_foreign_data(user_id: str, mailbox_key: str) -> None:

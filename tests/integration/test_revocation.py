@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from common import clock, revocation
+from common.model import Share, Sync
+from common.store.client import store
 from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, is_granted, kept
+from tests.integration.google_rig import Google, running
 
 pytestmark = pytest.mark.integration
 
@@ -17,6 +23,12 @@ _REFUSALS = [
     Fault("gmail", "users.stop", status=503, count=10_000),
     Fault("oauth", "token", status=401, reason="invalid_client", count=10_000),
 ]
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Google]:
+    with running(monkeypatch, tmp_path) as rig:
+        yield rig
 
 
 def end(stack: Stack) -> None:
@@ -60,3 +72,18 @@ def test_an_hours_trouble_at_gmail_is_waited_for(stack: Stack) -> None:
 
     called = [call.method for call in stack.ledger.since(mark) if call.method in ("users.stop", "revoke")]
     assert (["users.stop", "revoke"], {}) == (called, kept(stack))
+
+
+def test_who_connects_anew_loses_nothing_to_the_end_before(google: Google) -> None:
+    """Deleting what a former connection left stops as soon as there is another one: its own records stay."""
+    made = google.connect()
+    key, at = made.mailbox_key, clock.now()
+    store().syncs.create(Sync(user_id="anna", generation=made.generation, mailbox_key=key, cursor=7))
+    store().shares.create(Share(owner="anna", contact_id="mia", addresses=(), mailbox_key=key, shared=True, at=at))
+
+    revocation.delete_held_data("anna")
+    assert (True, 1) == (store().syncs.load("anna") is not None, len(store().shares.of_owner("anna")))
+
+    store().connections.delete("anna")
+    revocation.delete_held_data("anna")
+    assert (True, 0) == (store().syncs.load("anna") is None, len(store().shares.of_owner("anna")))
