@@ -51,14 +51,6 @@ class Users(DirectoryRecords[User]):
         found = self._fetch(query, limit, [self.reference(after)] if after else None)
         return [record.value.user_id for record in found]
 
-    def inactive_since_before(self, at: datetime, *, after: datetime | None = None, limit: int = 100) -> list[User]:
-        """Users made inactive at or before ``at``, later than ``after``; the longest ago first."""
-        query = where(self._collection, "inactive_since", "<=", at)
-        if after is not None:
-            query = where(query, "inactive_since", ">", after)
-        found = self._fetch(query.order_by("inactive_since"), limit)
-        return [record.value for record in found]
-
 
 class Contacts(DirectoryRecords[Contact]):
     """contacts/{id}; ``address_index`` finds them by address, while they are not deleted."""

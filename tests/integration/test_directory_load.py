@@ -357,7 +357,6 @@ def test_unknown_users_are_not_made_up(store: Store) -> None:
     """Nobody is known before the CRM or a token has told of anyone."""
     assert directory().load_user("anna") is None
     assert {} == directory().load_users(["anna"])
-    assert [] == store.users.inactive_since_before(datetime.now(UTC))
 
 
 def test_a_user_the_directory_has_deleted_reads_as_such(store: Store) -> None:

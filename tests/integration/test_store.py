@@ -681,19 +681,6 @@ def test_deals_are_found_by_contact_and_by_closing_date(store: Store) -> None:
     assert ["d1"] == [one.value.deal_id for one in store.deals.open_closing(*october, 10, (october[0], "d2"))]
 
 
-def test_inactive_users_are_found(store: Store) -> None:
-    """Users made inactive by a moment come the longest first, from behind a given one."""
-    for days in (9, 8, 1):
-        store.users.create(User(user_id=f"u{days}", active=False, inactive_since=NOW - timedelta(days=days)))
-    store.users.create(User(user_id="active", active=True))
-    week_ago = NOW - timedelta(days=7)
-
-    first = store.users.inactive_since_before(week_ago)
-
-    assert ["u9", "u8"] == [one.user_id for one in first]
-    assert ["u8"] == [one.user_id for one in store.users.inactive_since_before(week_ago, after=first[0].inactive_since)]
-
-
 def test_a_context_costs_five_reads_in_one_call(metered: Store, embedded: Backend) -> None:
     """Once the mailbox is known, everything about a connection is one round trip."""
     metered.connections.create(connection())
