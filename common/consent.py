@@ -54,7 +54,7 @@ class Redirect:
 
     unverified_state: str
     unverified_code: str = ""
-    unverified_issuer: str = ""
+    unverified_issuer: str | None = None
     unverified_error: str = ""
 
 
@@ -127,7 +127,7 @@ def apply_redirect(redirect: Redirect) -> str:
 def plan_failure(redirect: Redirect) -> str:
     """The error code for what Google's redirect says, empty where it brings a code of ours."""
     # RFC 9207: a client that talks to one issuer alone refuses an answer of another.
-    if redirect.unverified_issuer and redirect.unverified_issuer != config().google_issuer:
+    if redirect.unverified_issuer is not None and redirect.unverified_issuer != config().google_issuer:
         return "issuer-mismatch"
     if redirect.unverified_error:
         return "consent-denied" if redirect.unverified_error == "access_denied" else "consent-failed"

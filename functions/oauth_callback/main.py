@@ -47,7 +47,7 @@ def callback(call: web.Call) -> Response:
     redirect = consent.Redirect(
         unverified_state=query.get("state", ""),
         unverified_code=query.get("code", ""),
-        unverified_issuer=query.get("iss", ""),
+        unverified_issuer=" ".join(query.getlist("iss")) if "iss" in query else None,
         unverified_error=query.get("error", ""),
     )
     try:

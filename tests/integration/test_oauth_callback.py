@@ -111,11 +111,15 @@ def test_denial_comes_back_as_an_error_code(stack: Stack) -> None:
     assert {} == kept(stack)
 
 
-def test_another_providers_answer_is_refused(stack: Stack) -> None:
-    """RFC 9207: an answer that names another issuer ends the consent."""
+@pytest.mark.parametrize("issuer", ["https://evil.example", "", "https://accounts.google.com/"])
+def test_another_providers_answer_is_refused(stack: Stack, issuer: str) -> None:
+    """RFC 9207: an answer that names another issuer, instead of Google or beside it, or an empty one, is refused."""
     location = consent(begin(stack), "anna@demo-crm.example")
+    beside = consent(begin(stack), "anna@demo-crm.example") + "&iss=https%3A%2F%2Fevil.example"
 
-    answer = come_back(altered(location, iss="https://evil.example"))
+    answer = come_back(altered(location, iss=issuer))
+
+    assert ("error", "issuer-mismatch") == fragment(come_back(beside))[1:]
 
     assert ("error", "issuer-mismatch") == fragment(answer)[1:]
     assert {} == kept(stack)
