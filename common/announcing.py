@@ -1,7 +1,7 @@
 """Owns that each change of a connection's status is told to the CRM's webhook: noted by the commit that makes it.
 
 A note lasts until the webhook has taken or refused the news (``webhook.deliver``). So whoever dies after the commit is
-followed up by the next who comes by, at the latest by the daily housekeeping, and news told twice has the same id.
+followed up by the next who comes by, at the latest by the next dispatch, and news told twice has the same id.
 Nothing is noted where no webhook is configured. Knows no route.
 """
 

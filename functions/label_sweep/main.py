@@ -10,8 +10,8 @@ import flask
 import functions_framework
 from werkzeug import Response
 
+from common import announcing, sweep_errands, web
 from common import dispatch as dispatching
-from common import sweep_errands, web
 
 app = web.App("label_sweep")
 SCHEDULER = web.service("scheduler_service_account", "label_sweep_url")
@@ -20,8 +20,12 @@ TASKS = web.service("tasks_service_account", "label_sweep_url")
 
 @app.route("POST", "/", SCHEDULER, status=204)
 def dispatch(_call: web.Call) -> Response:
-    """Scheduler, every ten minutes: follows directory and month, and leaves a task for each user who has work due."""
+    """Scheduler, every ten minutes: follows directory and month, and leaves a task for each user who has work due.
+
+    News of a connection that is still owed to the webhook is left as well.
+    """
     dispatching.dispatch()
+    announcing.send_all_owed()
     return web.no_content()
 
 

@@ -94,6 +94,21 @@ def paused(stack: Stack, work: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
+def test_what_no_task_was_left_for_is_told_within_ten_minutes(stack: Stack, receiver: Receiver) -> None:
+    """Cloud Tasks that is down while somebody connects delays the news until the next dispatch."""
+    stack.faults.inject(Fault("cloudtasks", "CreateTask", status=403, count=100))
+    stack.connect("anna")
+    stack.settle()
+    stack.faults.clear()
+    before = told(receiver)
+
+    stack.advance(600)
+    stack.run_job("label-sweep")
+    stack.settle()
+
+    assert ([], ["connected"], []) == (before, told(receiver), owed(stack))
+
+
 def test_a_claim_that_dies_at_any_call_is_told_once(
     stack: Stack, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
