@@ -18,8 +18,15 @@ def apply_deactivation(user_id: str, *, actor: str, remove_labels: bool = False)
     What Google does not take now is owed for 72 hours (``common.revocation``). Raises RetryableConflict where others
     keep changing the connection.
     """
-    # First: a claim under way loses its consent, and one that was faster is seen below.
+    # First: a claim under way loses its consent and its grant, and one that was faster is seen below.
     store().pending.delete_all(user_id)
+    voided = revocation.void_claims(user_id)
+    _end(user_id, actor, remove_labels=remove_labels)
+    for owed in voided:
+        revocation.apply_revocation(owed)
+
+
+def _end(user_id: str, actor: str, *, remove_labels: bool) -> None:
     for _ in range(_TRIES):
         context = store().load_context(user_id)
         if context.connection is None:

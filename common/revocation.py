@@ -134,6 +134,20 @@ def apply_revocation(revocation: str) -> bool:
     return False
 
 
+def void_claims(user_id: str) -> list[str]:
+    """Takes from the user's claims, dead or under way, what they were granted; returns the ids of what is owed now.
+
+    A claim under way finds its note changed when it commits, and is lost.
+    """
+    voided = []
+    for held in store().revocations.of_user(user_id):
+        if held.value.claim_until is not None:
+            with contextlib.suppress(Lost):
+                store().revocations.update(held, claim_until=None)
+                voided.append(held.value.revocation_id)
+    return voided
+
+
 def give_back(claimed: Revocation, refresh_token: str) -> None:
     """Ends what a claim was granted in vain; what Google does not take now is owed, as after a deactivation."""
     try:

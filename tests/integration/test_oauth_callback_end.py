@@ -173,7 +173,7 @@ def test_what_is_owed_is_given_up_after_72_hours(stack: Stack) -> None:
 def test_a_request_that_dies_is_finished_by_its_task(stack: Stack) -> None:
     """If Firestore fails after the connection is gone, the task left before finishes the rest."""
     stack.connect("anna")
-    stack.faults.inject(Fault("firestore", "RunQuery", status=429, count=200, skip=1))
+    stack.faults.inject(Fault("firestore", "RunQuery", status=429, count=200, skip=2))
     stack.call("anna", "DELETE", f"{FUNCTION}/connection", timeout_s=120)
     stack.faults.clear()
 

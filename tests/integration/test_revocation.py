@@ -13,10 +13,12 @@ from common.model import Share, Sync
 from common.store.client import store
 from local.faults import Fault
 from local.stack import Stack
-from tests.integration.connecting import FUNCTION, is_granted, kept
+from tests.integration.connecting import FUNCTION, claim, is_granted, kept, ticket_of
 from tests.integration.google_rig import Google, running
 
 pytestmark = pytest.mark.integration
+# How many commits of a claim come before the one that makes the connection: of a first one, and of another.
+FIRST, AGAIN = 4, 2
 
 _REFUSALS = [
     Fault("gmail", "users.stop", status=403, reason="accessNotConfigured", count=10_000),
@@ -72,6 +74,35 @@ def test_an_hours_trouble_at_gmail_is_waited_for(stack: Stack) -> None:
 
     called = [call.method for call in stack.ledger.since(mark) if call.method in ("users.stop", "revoke")]
     assert (["users.stop", "revoke"], {}) == (called, kept(stack))
+
+
+def die_claiming(stack: Stack) -> None:
+    """A claim that cannot say at the end whether it made a connection: what it was granted is noted as owed."""
+    ticket = ticket_of(stack)
+    commits = AGAIN if "connections/YW5uYQ" in stack.documents() else FIRST
+    stack.faults.inject(Fault("firestore", "Commit", status=504, skip=commits))
+    assert 503 == claim(stack, "anna", ticket).status_code
+
+
+def test_leaving_ends_what_a_dead_claim_was_granted(stack: Stack) -> None:
+    """Who could not connect and disconnects is rid of the grant at once, not when a claim's hour is over."""
+    die_claiming(stack)
+    assert is_granted(stack)
+
+    end(stack)
+
+    assert ({}, False) == (kept(stack), is_granted(stack))
+
+
+def test_a_dead_claim_does_not_keep_a_grant_from_being_revoked(stack: Stack) -> None:
+    """The same where a connection stands beside the claim that died."""
+    stack.connect("anna")
+    die_claiming(stack)
+    assert {"connections": 1, "revocations": 1, "secrets": 2, "pending_connections": 1} == kept(stack)
+
+    end(stack)
+
+    assert ({}, False) == (kept(stack), is_granted(stack))
 
 
 def test_who_connects_anew_loses_nothing_to_the_end_before(google: Google) -> None:
