@@ -21,7 +21,7 @@ from common.mail.view import summary_as_json
 from common.paging import parse_page, seal_page
 from common.store.client import store
 from common.timeline_api import MOST_MAILBOXES, EmailsBody, EntryRow, MailboxRow, Timeline
-from common.timeline_fetch import Found, Look, Wanted, fetch_looks
+from common.timeline_fetch import MOST_LOOKED_AT, Found, Look, Wanted, fetch_looks
 from common.timeline_merge import Entry, Page, Position, plan_page
 from common.timeline_owners import Owners, find_owners
 from common.timeline_query import parse_search
@@ -101,7 +101,15 @@ def load_timeline(view: View, body: EmailsBody, route: str) -> Loaded:
     goes_on = any(look.part.owner in page.positions and not look.part.troubled for look in looks)
     timeline = Timeline(
         entries=_Rows(looks, view, doors, load_own_scope(view, doors, _own_facts(page, looks))).of(page),
-        mailboxes=_mailbox_rows(choice, looks, page, view, doors, view.viewer.user_id in owners.user_ids),
+        mailboxes=_mailbox_rows(
+            choice,
+            looks,
+            page,
+            view,
+            doors,
+            own_wanted=view.viewer.user_id in owners.user_ids,
+            has_words=bool(search.q),
+        ),
         more_mailboxes=owners.more,
         next_page_token=_Cursor(page.positions, page.remembered).sealed(*bound) if goes_on else "",
     )
@@ -133,7 +141,7 @@ def _choose(doors: Doors, view: View) -> _Choice:
 
 
 def _mailbox_rows(
-    choice: _Choice, looks: Sequence[Look], page: Page, view: View, doors: Doors, own_wanted: bool
+    choice: _Choice, looks: Sequence[Look], page: Page, view: View, doors: Doors, *, own_wanted: bool, has_words: bool
 ) -> list[MailboxRow]:
     rows = [
         MailboxRow(
@@ -143,6 +151,8 @@ def _mailbox_rows(
             state=look.state,
             has_more=look.part.owner in page.positions,
             retry_at=look.retry_at,
+            # Told of every search, found or not: that it gave up would answer for what is not to be seen.
+            search_limit=MOST_LOOKED_AT if has_words and not look.door.own else 0,
         )
         for look in looks
     ]

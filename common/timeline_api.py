@@ -113,6 +113,7 @@ class MailboxRow(Struct, kw_only=True):
     """What became of one mailbox. Where its state is not ``ok``, mail of it may be missing here.
 
     ``has_more``: it has mail beyond this page. ``not_asked`` ones can be asked for by ``mailboxes``.
+    ``search_limit``: where not 0, a search looks at so many hits a page here and is silent on what lies behind them.
     """
 
     owner: str
@@ -121,6 +122,7 @@ class MailboxRow(Struct, kw_only=True):
     state: State
     has_more: bool = False
     retry_at: datetime | None = None
+    search_limit: int = 0
 
 
 class Timeline(Struct, kw_only=True):

@@ -8,19 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from common import log
+from common import clock, log
+from common.cache import answers
 from common.colleagues import Door, Facts, View, parse_facts
 from common.config import config
 from common.errors import Problem, RateLimited, ReauthRequired, Unavailable
-from common.gmail.results import Fetched, Message
+from common.gmail.client import Gmail
+from common.gmail.results import Message, MessagePage
 from common.keys import keys
 from common.mail.headers import all_values
 from common.mail.reading import SUMMARY_FIELDS, header_pairs, read_summary
 from common.mail.view import Summary
+from common.mail_actions import HIDDEN_LABEL
 from common.timeline_api import State
 from common.timeline_merge import Copy, Key, Part, Position
 from common.timeline_query import Asked, Search, is_found_by_bcc, plan_query
@@ -28,6 +31,12 @@ from common.timeline_query import Asked, Search, is_found_by_bcc, plan_query
 # Beyond the mailbox's own budget, for the access token, which may have to be fetched.
 _GRACE_S: Final = 1.0
 _IDENTITY_CHARS: Final = 12
+# Mails of a colleague's mailbox that one page looks at: what Gmail takes in one batch.
+MOST_LOOKED_AT: Final = 50
+# So many of a search's hits are looked at together, however small the page: the number of calls would count them.
+_LEAST_OF_A_SEARCH: Final = 20
+# An id as Gmail makes them, of no mail.
+_NO_MAIL: Final = "0000000000000000"
 
 
 @dataclass(frozen=True)
@@ -104,74 +113,176 @@ def _ask(door: Door, position: Position | None, wanted: Wanted) -> Look:
     addresses = door.asked_addresses(wanted.view)
     if not addresses:
         return Look(door, Part(door.owner, position))
-    started_s = time.monotonic()
-    passed = position.passed_ids if position else frozenset()
     gmail = door.open(wanted.view.viewer, config().mailbox_timeout_s)
-    asked = Asked(
-        addresses,
-        door.own,
-        wanted.search,
-        excluded_domains=door.excluded_domains,
-        hides=bool(door.connection.hidden_label_id),
-        before_ms=position.received_ms if position else None,
-    )
-    listed = gmail.list_messages(q=plan_query(asked), limit=wanted.size + len(passed))
-    fresh = [one for one in listed.ids if one not in passed]
-    ids = fresh[: wanted.size]
-    fetched = gmail.fetch_messages(ids, fields=SUMMARY_FIELDS)
-    has_more = bool(listed.next_page_token) or len(fresh) > len(ids)
-    look = _read(door, position, wanted, _Listed(ids, fetched, has_more))
-    if not look.part.troubled:
-        return look
-    trouble = _told(door, position, next(iter(fetched.failed.values())), time.monotonic() - started_s)
-    return Look(door, look.part, look.found, trouble.state, trouble.retry_at)
+    visit = _Visit(door, position, wanted, gmail, addresses)
+    return _look_at_own(visit) if door.own else _look_through(visit)
 
 
 @dataclass(frozen=True)
-class _Listed:
-    """The ids of a list, newest first, and what of them could be had."""
+class _Visit:
+    """A mailbox that is open, and what it is asked for."""
 
-    ids: Sequence[str]
-    fetched: Fetched
-    has_more: bool
+    door: Door
+    position: Position | None
+    wanted: Wanted
+    gmail: Gmail
+    addresses: Mapping[str, datetime | None]
 
-    def usable(self) -> list[Message]:
-        """The messages down to the first that failed: what lies below it must not be told before it."""
-        usable = []
-        for one in self.ids:
-            if one in self.fetched.failed:
-                break
-            if one in self.fetched.messages:
-                usable.append(self.fetched.messages[one])
-        return usable
+    @property
+    def passed(self) -> frozenset[str]:
+        return self.position.passed_ids if self.position else frozenset()
+
+    def list_ids(self, limit: int) -> tuple[list[str], bool]:
+        """The ids that were not passed, newest first, and whether Gmail has more of them."""
+        query = self._query()
+
+        def ask() -> MessagePage:
+            return self.gmail.list_messages(q=query, limit=limit + len(self.passed))
+
+        if self._hides and answers().get(self._label_key) is None:
+            listed, _ = self.gmail.in_parallel(ask, self._note_label_name)
+        else:
+            listed = ask()
+        fresh = [one for one in listed.ids if one not in self.passed]
+        return fresh[:limit], bool(listed.next_page_token) or len(fresh) > limit
+
+    def _query(self) -> str:
+        asked = Asked(
+            self.addresses,
+            self.door.own,
+            self.wanted.search,
+            excluded_domains=self.door.excluded_domains,
+            hidden_label=self._label_name(),
+            before_ms=self.position.received_ms if self.position else None,
+        )
+        return plan_query(asked)
+
+    @property
+    def _hides(self) -> bool:
+        return not self.door.own and bool(self.door.connection.hidden_label_id)
+
+    def _label_name(self) -> str:
+        if not self._hides:
+            return ""
+        known = answers().get(self._label_key)
+        return HIDDEN_LABEL if known is None else known.value.decode()
+
+    @property
+    def _label_key(self) -> tuple[str, ...]:
+        connection = self.door.connection
+        return connection.user_id, connection.generation, "label-name", connection.hidden_label_id
+
+    def _note_label_name(self) -> None:
+        """Learns what the label is called now, for later requests: what slips through until then is looked at."""
+        fetched_at = clock.now()
+        try:
+            labels = self.gmail.list_labels()
+        except Problem:
+            return
+        label_id = self.door.connection.hidden_label_id
+        name = next((one.name for one in labels if one.label_id == label_id), "")
+        answers().put(self._label_key, name.encode(), fetched_at=fetched_at)
 
 
-def _read(door: Door, position: Position | None, wanted: Wanted, listed: _Listed) -> Look:
-    looked_at: list[Key] = []
-    shown: list[Copy] = []
-    found: dict[str, Found] = {}
-    usable = listed.usable()
-    for message in usable:
+def _look_at_own(visit: _Visit) -> Look:
+    started_s = time.monotonic()
+    ids, goes_on = visit.list_ids(visit.wanted.size)
+    seen = _Seen(visit)
+    problem = seen.read(ids)
+    looked_at = tuple(seen.looked_at)
+    part = _part(visit, looked_at, seen.shown, has_more=goes_on or problem is not None, seen=seen, problem=problem)
+    return _with_state(Look(visit.door, part, seen.found), problem, started_s)
+
+
+def _look_through(visit: _Visit) -> Look:
+    """A colleague's mailbox: looked through until one mail more than wanted is visible, or the list ends.
+
+    So that what is told comes of visible mail alone. Of a search it never tells that it gave up: only hits that are not
+    for the reader make it, and their number would answer for words that stand in them.
+    """
+    started_s = time.monotonic()
+    has_words = bool(visit.wanted.search.q)
+    size = min(visit.wanted.size, MOST_LOOKED_AT - 1)
+    step = max(size + 1, _LEAST_OF_A_SEARCH) if has_words else size + 1
+    ids, goes_on = visit.list_ids(MOST_LOOKED_AT)
+    # A search without hits costs what one with a hidden hit costs.
+    asked = ids or [_NO_MAIL] if has_words else ids
+    seen = _Seen(visit)
+    problem: Problem | None = None
+    for start in range(0, len(asked), step):
+        problem = seen.read(asked[start : start + step])
+        if problem is not None or len(seen.shown) > size:
+            break
+    shown = sorted(seen.shown, key=lambda one: one.key, reverse=True)[:size]
+    gave_up = goes_on and len(seen.shown) <= size and problem is None and not has_words
+    looked_at = tuple(seen.looked_at if gave_up else [one.key for one in shown])
+    has_more = gave_up or len(seen.shown) > size or problem is not None
+    part = _part(visit, looked_at, shown, has_more=has_more, seen=seen, problem=problem)
+    return _with_state(Look(visit.door, part, seen.found), problem, started_s)
+
+
+def _part(
+    visit: _Visit,
+    looked_at: tuple[Key, ...],
+    shown: Sequence[Copy],
+    *,
+    has_more: bool,
+    seen: _Seen,
+    problem: Problem | None,
+) -> Part:
+    return Part(
+        visit.door.owner,
+        visit.position,
+        looked_at,
+        tuple(shown),
+        has_more=has_more,
+        troubled=problem is not None,
+        repeated=seen.repeated,
+    )
+
+
+def _with_state(look: Look, problem: Problem | None, started_s: float) -> Look:
+    if problem is None:
+        return look
+    trouble = _told(look.door, look.part.position, problem, time.monotonic() - started_s)
+    return replace(look, state=trouble.state, retry_at=trouble.retry_at)
+
+
+class _Seen:
+    """What was seen of a mailbox's mails so far. ``repeated``: some lie above its position."""
+
+    def __init__(self, visit: _Visit) -> None:
+        self._visit = visit
+        self.looked_at: list[Key] = []
+        self.shown: list[Copy] = []
+        self.found: dict[str, Found] = {}
+        self.repeated = False
+
+    def read(self, ids: Sequence[str]) -> Problem | None:
+        """Fetches these mails and keeps the visible ones; returns what the first failed of that could not be had.
+
+        What lies below that one must not be told before it.
+        """
+        fetched = self._visit.gmail.fetch_messages(ids, fields=SUMMARY_FIELDS)
+        for one in ids:
+            if one in fetched.failed:
+                return fetched.failed[one]
+            if one in fetched.messages:
+                self._keep(fetched.messages[one])
+        return None
+
+    def _keep(self, message: Message) -> None:
+        door, position, wanted = self._visit.door, self._visit.position, self._visit.wanted
         key = int(message["internalDate"]), str(message["id"])
         if position is not None and position.is_above(key):
-            continue
-        looked_at.append(key)
+            self.repeated = True
+            return
+        self.looked_at.append(key)
         facts = parse_facts(message)
         if door.is_visible(facts, wanted.view) and not _is_found_unseen(door, message, wanted.search):
             summary = read_summary(message)
-            found[summary.id] = Found(summary, facts)
-            shown.append(Copy(door.owner, summary.id, key[0], _identity(summary)))
-    troubled = bool(listed.fetched.failed)
-    part = Part(
-        door.owner,
-        position,
-        tuple(looked_at),
-        tuple(shown),
-        has_more=listed.has_more or troubled,
-        troubled=troubled,
-        repeated=len(looked_at) < len(usable),
-    )
-    return Look(door, part, found)
+            self.found[summary.id] = Found(summary, facts)
+            self.shown.append(Copy(door.owner, summary.id, key[0], _identity(summary)))
 
 
 def _is_found_unseen(door: Door, message: Message, search: Search) -> bool:

@@ -25,6 +25,8 @@ _PLAIN: Final = re.compile(r"\w[\w.@+']*")
 _PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+'=-]*@[A-Za-z0-9.-]+")
 _SIGNS: Final = re.compile(r"[\"{}()\x00-\x1f\x7f]")
 _WORD: Final = re.compile(r"\w+")
+_BETWEEN_WORDS: Final = re.compile(r"[\s/&()\[\]{}\"|]")
+_PLAIN_LABEL: Final = re.compile(r"\w[\w-]*")
 _KEYWORDS: Final = frozenset({"or", "and", "around"})
 _NOWHERE: Final = "-in:drafts -in:chats -in:spam -in:trash"
 
@@ -84,14 +86,15 @@ def _unsupported() -> BadRequest:
 class Asked:
     """What a mailbox is asked for: mail with ``addresses``, each from its time on (None: ever).
 
-    ``own``: its owner asks, so that Bcc counts. ``before_ms``: received in that second or before it.
+    ``own``: its owner asks, so that Bcc counts. ``hidden_label``: what the label that hides is called, as far as known.
+    ``before_ms``: received in that second or before it.
     """
 
     addresses: Mapping[str, datetime | None]
     own: bool
     search: Search
     excluded_domains: tuple[str, ...] = ()
-    hides: bool = False
+    hidden_label: str = ""
     before_ms: int | None = None
 
 
@@ -100,8 +103,9 @@ def plan_query(asked: Asked) -> str:
     terms = [_plan_addresses(asked), _NOWHERE]
     if asked.before_ms is not None:
         terms.append(f"before:{asked.before_ms // 1000 + 1}")
-    if not asked.own and asked.hides:
-        terms.append("-label:not-shared")
+    hidden = _label(asked.hidden_label)
+    if not asked.own and hidden:
+        terms.append(f"-label:{hidden}")
     if not asked.own and asked.search.q and asked.excluded_domains:
         # Else the number of hits would tell of words in mails that are not to be seen.
         terms.append(f"-{_any_of(('from', 'to', 'cc'), asked.excluded_domains)}")
@@ -128,6 +132,12 @@ def _any_of(headers: Iterable[str], values: Iterable[str]) -> str:
 def _address(address: str) -> str:
     plain = _PLAIN_ADDRESS.fullmatch(address) or re.fullmatch(r"[A-Za-z0-9.-]+", address)
     return address if plain else f'"{_SIGNS.sub("", address)}"'
+
+
+def _label(name: str) -> str:
+    # In a search a label is named with hyphens for blanks, slashes and the like.
+    named = _BETWEEN_WORDS.sub("-", name.strip().casefold())
+    return named if _PLAIN_LABEL.fullmatch(named) else _quoted(named)
 
 
 def is_found_by_bcc(search: Search, bcc: str, visible: str) -> bool:

@@ -33,8 +33,9 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_HEADERS = {"from": "from", "to": "to", "cc": "cc", "bcc": "bcc", "subject": "subject", "list": "list-id",
-            "deliveredto": "delivered-to"}  # fmt: skip
+# "to:" finds those in Cc and Bcc as well, as people see on Gmail's page; the help does not say so.
+_HEADERS = {"from": ("from",), "to": ("to", "cc", "bcc"), "cc": ("cc",), "bcc": ("bcc",), "subject": ("subject",),
+            "list": ("list-id",), "deliveredto": ("delivered-to",)}  # fmt: skip
 _FREE_FIELDS = ("subject", "from", "to", "cc", "body", "filename")
 _PLACES = {"draft": "DRAFT", "drafts": "DRAFT", "chat": "CHAT", "chats": "CHAT", "bin": "TRASH"}
 _OPERATORS = frozenset(
@@ -125,7 +126,7 @@ class _Parser:
         if not operator:
             return _free(value)
         if operator in _HEADERS:
-            return _has_words((_HEADERS[operator],), value)
+            return _has_words(_HEADERS[operator], value)
         build = getattr(self, f"_op_{operator}", None)
         predicate: Predicate = build(value) if build else _free(f"{operator} {value}")
         return predicate

@@ -52,7 +52,7 @@ def _found(mailbox: Mailbox, text: str) -> str:
         ("from:MIA@Customer.Example", "ad"),
         ("from:ia@customer.example", ""),
         ("from:other.example", "b"),
-        ("to:mia@customer.example", "c"),
+        ("to:mia@customer.example", "bc"),
         ("cc:mia@customer.example", "b"),
         ("subject:angebot", "ac"),
         ('subject:"neues angebot"', "a"),

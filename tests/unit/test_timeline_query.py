@@ -93,12 +93,28 @@ def test_a_page_goes_on_before_a_second_ends() -> None:
 
 def test_in_colleagues_mailboxes_a_search_leaves_out_what_is_not_shared() -> None:
     """Else the number of hits would tell of words in mail that is not to be seen."""
-    asked = query(search="Angebot", excluded_domains=("bank.example",), hides=True)
+    asked = query(search="Angebot", excluded_domains=("bank.example",), hidden_label="Not shared")
 
     assert asked.endswith("-label:not-shared -{from:bank.example to:bank.example cc:bank.example} (Angebot)")
-    assert query(own=True, search="Angebot", excluded_domains=("bank.example",), hides=True).endswith(
+    assert query(own=True, search="Angebot", excluded_domains=("bank.example",), hidden_label="Not shared").endswith(
         f"{NOWHERE} (Angebot)"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "term"),
+    [
+        ("Not shared", "-label:not-shared"),
+        ("Privat/Nur für mich", "-label:privat-nur-für-mich"),
+        ("Ganz: privat!", '-label:"ganz:-privat!"'),
+        ('" OR x', '-label:"--or-x"'),
+        ("!!", ""),
+        ("", ""),
+    ],
+)
+def test_the_label_that_hides_is_left_out_by_its_present_name(name: str, term: str) -> None:
+    """A search names labels with hyphens; what no search can name is left to the look at each mail."""
+    assert query(hidden_label=name).removeprefix(query()).strip() == term
 
 
 @pytest.mark.parametrize(
