@@ -127,7 +127,15 @@ def parse_bearer(header: str) -> str:
     return token.strip()
 
 
-def verify_signed(unverified_token: str, keys: KeySet, *, issuer: str, audience: str | list[str]) -> dict[str, Any]:
+def google_issuers() -> list[str]:
+    """The two forms in which Google names itself in its ID tokens (OpenID Connect, "An ID token's payload")."""
+    issuer = config().google_issuer
+    return [issuer, issuer.removeprefix("https://")]
+
+
+def verify_signed(
+    unverified_token: str, keys: KeySet, *, issuer: str | list[str], audience: str | list[str]
+) -> dict[str, Any]:
     """The claims of a token signed by one of ``keys``. Raises Unauthenticated, or Unavailable without keys."""
     try:
         unverified_header = jwt.get_unverified_header(unverified_token)
@@ -141,7 +149,12 @@ def verify_signed(unverified_token: str, keys: KeySet, *, issuer: str, audience:
 
 
 def _verify_claims(
-    unverified_token: str, *, issuer: str, audience: str | list[str], key: jwt.PyJWK | None, algorithm: str = "RS256"
+    unverified_token: str,
+    *,
+    issuer: str | list[str],
+    audience: str | list[str],
+    key: jwt.PyJWK | None,
+    algorithm: str = "RS256",
 ) -> dict[str, Any]:
     # PyJWT compares times with the machine's clock; ours is a seam, so times are compared here.
     options: Options = {
@@ -178,13 +191,16 @@ def _verify_times(claims: Mapping[str, Any]) -> None:
 
 
 def verify_caller(authorization: str, *, permission: str = PERMISSION) -> Caller:
-    """The CRM user whose token ``authorization`` carries. Raises Unauthenticated, Forbidden, or Unavailable."""
+    """The CRM user whose token ``authorization`` carries; an empty ``permission`` asks for none.
+
+    Raises Unauthenticated, Forbidden, or Unavailable.
+    """
     settings = config()
     claims = verify_signed(
         parse_bearer(authorization), _crm_keys(), issuer=settings.crm_issuer, audience=settings.crm_audience
     )
     caller = parse_caller(claims, settings)
-    if permission not in caller.permissions:
+    if permission and permission not in caller.permissions:
         raise Forbidden("permission-missing", f"the permission {permission} is required")
     return caller
 
@@ -236,9 +252,9 @@ def verify_service(headers: Headers, *, audience: str, email: str) -> None:
     if not has_signature and not settings.trust_run_iam:
         raise Unauthenticated
     if not has_signature:
-        claims = _verify_claims(unverified_token, issuer=settings.google_issuer, audience=audience, key=None)
+        claims = _verify_claims(unverified_token, issuer=google_issuers(), audience=audience, key=None)
     else:
-        claims = verify_signed(unverified_token, google_keys(), issuer=settings.google_issuer, audience=audience)
+        claims = verify_signed(unverified_token, google_keys(), issuer=google_issuers(), audience=audience)
     if not email or claims.get("email") != email or claims.get("email_verified") is not True:
         raise Unauthenticated
 

@@ -128,6 +128,10 @@ _REAUTH_ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Google has disabled this account: settle that with Google first, then connect your Gmail again.",
         "Google hat dieses Konto gesperrt: Klären Sie das zuerst mit Google, und verbinden Sie Ihr Gmail dann neu.",
     ),
+    "secret-missing": (
+        "The key to your Gmail is no longer there: connect your Gmail again.",
+        "Der Schlüssel zu Ihrem Gmail ist nicht mehr da: Verbinden Sie Ihr Gmail neu.",
+    ),
     "scope": (
         "A permission was taken back at Google: connect your Gmail again, and leave it ticked.",
         "Eine Berechtigung wurde bei Google entzogen: Verbinden Sie Ihr Gmail neu, und lassen Sie sie angekreuzt.",

@@ -180,7 +180,7 @@ def verify_identity(unverified_id_token: str) -> Identity:
     settings = config()
     try:
         claims = auth.verify_signed(
-            unverified_id_token, auth.google_keys(), issuer=settings.google_issuer, audience=settings.oauth_client_id
+            unverified_id_token, auth.google_keys(), issuer=auth.google_issuers(), audience=settings.oauth_client_id
         )
     except Unauthenticated:
         claims = {}

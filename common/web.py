@@ -56,6 +56,8 @@ class Who:
 
 ANYONE: Final = Who("anyone")
 USER: Final = Who("user", permission=auth.PERMISSION)
+# Who is no longer permitted anything may still see what is held, and end it.
+HELD: Final = Who("user")
 ADMIN: Final = Who("admin", permission=auth.PERMISSION)
 DIRECTORY: Final = Who("user", permission=auth.DIRECTORY_PERMISSION)
 

@@ -89,7 +89,7 @@ def change(call: web.Call) -> Response:
     return _answer(call)
 
 
-@app.route("DELETE", "/connection", web.USER, query=DeactivateQuery, status=204)
+@app.route("DELETE", "/connection", web.HELD, query=DeactivateQuery, status=204)
 def deactivate(call: web.Call) -> Response:
     """Deactivates: stops the watch, revokes at Google, destroys the secret, deletes what is held."""
     remove_labels = call.query(DeactivateQuery).labels == "remove"
@@ -98,7 +98,7 @@ def deactivate(call: web.Call) -> Response:
     return web.no_content()
 
 
-@app.route("GET", "/connection/data", web.USER, query=connection.PageQuery, answer=held_data.HeldData)
+@app.route("GET", "/connection/data", web.HELD, query=connection.PageQuery, answer=held_data.HeldData)
 def data(call: web.Call) -> Response:
     """What is held about the caller, complete."""
     return web.json_response(held_data.collect(call.caller.user_id, call.query(connection.PageQuery).page_token))

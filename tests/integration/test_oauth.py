@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 from werkzeug.wrappers import Response
 
@@ -214,6 +215,19 @@ def test_identity_for_another_client_is_refused(google: Google, token_endpoint: 
 
     with pytest.raises(oauth.OAuthRefused):
         oauth.verify_identity(oauth.exchange_code("code", VERIFIER).unverified_id_token)
+
+
+@pytest.mark.parametrize(("issuer", "is_taken"), [("accounts.google.com", True), ("accounts.google.com.evil", False)])
+def test_google_may_leave_the_scheme_of_its_name_out(google: Google, issuer: str, is_taken: bool) -> None:
+    """Both forms of the issuer that Google documents for its ID tokens are Google's; nothing else is."""
+    claims = jwt.decode(google.grant().unverified_id_token, options={"verify_signature": False})
+    unverified_token = google.oauth_service.keys.sign(claims | {"iss": issuer})
+
+    try:
+        taken = oauth.verify_identity(unverified_token).email == ANNA
+    except oauth.OAuthRefused:
+        taken = False
+    assert is_taken is taken
 
 
 @pytest.mark.parametrize("error", ["admin_policy_enforced", "policy_enforced", "access_denied"])

@@ -445,3 +445,15 @@ def test_a_deactivation_that_fails_anywhere_is_finished(magnet: Stack, fault: Fa
         magnet.run_job("housekeeping")
 
     assert ({}, False) == (kept(magnet), is_granted(magnet))
+
+
+def test_who_lost_the_permission_can_still_look_and_leave(stack: Stack) -> None:
+    """What is held can be seen, and ended, by the person whom it is about; nothing else opens any more."""
+    stack.connect("anna")
+    headers = {"Authorization": f"Bearer {stack.token('anna', permissions=[])}"}
+
+    def call(method: str, path: str) -> int:
+        return stack.call(None, method, FUNCTION + path, headers=headers).status_code
+
+    assert (200, 403) == (call("GET", "/connection/data"), call("GET", "/connection"))
+    assert (204, {}) == (call("DELETE", "/connection"), kept(stack))

@@ -107,7 +107,17 @@ def test_what_is_wrong_is_said(wrong: Facts, word: str, reason: str) -> None:
 
 def test_each_reason_to_connect_anew_has_its_advice() -> None:
     """What to do depends on why Google takes the connection no more; an unknown reason has words of its own, too."""
-    reasons = ["revoked", "session", "sessions-revoked", "account-disabled", "scope", "policy", "no-mailbox", "other"]
+    reasons = [
+        "revoked",
+        "session",
+        "sessions-revoked",
+        "account-disabled",
+        "secret-missing",
+        "scope",
+        "policy",
+        "no-mailbox",
+    ]
+    reasons.append("other")
     dead = [
         facts(connection={"status": ConnectionStatus.REAUTH_REQUIRED, "reauth_reason": reason}) for reason in reasons
     ]
