@@ -97,6 +97,11 @@ class Door:
         """Whether there is anything that colleagues may see."""
         return any(self.opening.values())
 
+    @property
+    def leads_anywhere(self) -> bool:
+        """Whether the viewer is to hear of this mailbox at all."""
+        return self.own or self.is_open
+
     def shared_by(self, facts: Facts) -> tuple[str, ...]:
         """The contacts by which colleagues may see the mail; none where it is not shared."""
         if not facts.complete:
@@ -150,7 +155,9 @@ class Doors:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Loaded:
+    """What was read for this request: connections and users by id, shares by owner and contact, addresses inside."""
+
     connections: Mapping[str, Connection]
     users: Mapping[str, User]
     shares: Mapping[tuple[str, str], Share]
@@ -169,8 +176,9 @@ def load_doors(view: View, owners: Iterable[str]) -> Doors:
     """Those of the owners' mailboxes that are the viewer's own or show the viewer anything of the contacts."""
     wanted = list(dict.fromkeys(owners))
     loaded = _load(view, wanted)
-    doors = [_door(view, loaded.connections[one], loaded) for one in wanted if one in loaded.connections]
-    visible = [door for door in doors if door.own or door.is_open]
+    now = clock.now()
+    doors = [plan_door(view, loaded.connections[one], loaded, now) for one in wanted if one in loaded.connections]
+    visible = [door for door in doors if door.leads_anywhere]
     held = store().mailboxes.load_many(door.connection.mailbox_key for door in visible) if visible else {}
     limits = {key: record.value.retry_after for key, record in held.items()}
     by_owner = {door.owner: replace(door, retry_after=limits.get(door.connection.mailbox_key)) for door in visible}
@@ -178,7 +186,7 @@ def load_doors(view: View, owners: Iterable[str]) -> Doors:
     return Doors(by_owner, names, loaded.inside)
 
 
-def _load(view: View, owners: list[str]) -> _Loaded:
+def _load(view: View, owners: list[str]) -> Loaded:
     records = store()
     people = {*owners, *(one for contact in view.contacts for one in named_viewers(contact))}
 
@@ -191,7 +199,7 @@ def _load(view: View, owners: list[str]) -> _Loaded:
         lambda: records.shares.load_of(owners, view.contact_ids),
         lambda: records.connections.find_inside(view.addresses),
     )
-    return _Loaded(connections, users, shares, inside)
+    return Loaded(connections, users, shares, inside)
 
 
 def named_viewers(contact: Contact) -> list[str]:
@@ -206,10 +214,10 @@ def in_threads(*calls: Callable[[], Any]) -> list[Any]:
         return [future.result() for future in [threads.submit(call) for call in calls]]
 
 
-def _door(view: View, connection: Connection, loaded: _Loaded) -> Door:
+def plan_door(view: View, connection: Connection, loaded: Loaded, now: datetime) -> Door:
+    """What the viewer may see of this mailbox, which is often nothing."""
     user = loaded.users.get(connection.user_id)
     own = connection.user_id == view.viewer.user_id
-    now = clock.now()
     opening: dict[str, Opening] = {}
     shares: dict[str, Share] = {}
     for contact in view.contacts:
