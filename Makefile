@@ -26,7 +26,7 @@ test: lint ## Check style and types, then run all tests and show the coverage of
 unit: $(INSTALLED) ## Run the tests that need no network
 	$(BIN)/python -m pytest tests/unit
 
-integration: $(INSTALLED) ## Run the tests over HTTP and gRPC against the stand-ins
+integration: $(INSTALLED) ## Run the tests against the stand-ins, and in Chromium where it is installed (or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/integration
 
 lint: $(INSTALLED) types ## Check style (ruff) and types (mypy --strict)

@@ -44,6 +44,8 @@ FRAME_STYLE = (
 
 CUT_NOTE = "<p>[…]</p>"
 
+_CONTAINER = '<div style="contain:content;overflow:auto;overflow-wrap:anywhere">'
+
 _COMMON = frozenset({"align", "dir", "lang", "style", "title", "valign"})
 _CELL = _COMMON | {"bgcolor", "colspan", "rowspan", "width", "height", "nowrap", "headers", "scope"}
 _TABLE = _COMMON | {"bgcolor", "border", "cellpadding", "cellspacing", "width", "height", "rules", "frame", "summary"}
@@ -174,14 +176,9 @@ def image_data_url(content_type: str, data: bytes) -> str | None:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def frame_document(body: SanitisedHtml, *, remote: bool = False) -> str:
-    """A whole document for the frame's ``srcdoc``: policy, no referrer, the frame's style, and the body."""
-    policy = FRAME_CSP_REMOTE if remote else FRAME_CSP
-    metas = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="referrer" content="no-referrer"><style>{FRAME_STYLE}</style>'
-    )
-    return f"<!doctype html><html><head>{metas}</head><body>{body.html}</body></html>"
+def contained(body: SanitisedHtml) -> str:
+    """The body in a box that nothing of it leaves, so that no size covers a page that shows it without a frame."""
+    return f"{_CONTAINER}{body.html}</div>" if body.html else ""
 
 
 def text_to_html(text: str) -> str:

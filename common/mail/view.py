@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from common.mail.html import SanitisedHtml, sanitise, text_to_html
+from common.mail.html import SanitisedHtml, contained, sanitise, text_to_html
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +128,7 @@ def as_json(view: MessageView, body: SanitisedHtml, *, with_bcc: bool = False) -
         **({"bcc": _addresses(view.bcc)} if with_bcc else {}),
         "reply_to": _addresses(view.reply_to),
         "text": view.text,
-        "html": body.html,
+        "html": contained(body),
         "blocked_remote": body.blocked_remote,
         "attachments": [_attachment(attachment) for attachment in view.attachments],
         "delivery_report": None if view.delivery_report is None else [vars(report) for report in view.delivery_report],

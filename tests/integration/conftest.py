@@ -1,12 +1,14 @@
-"""The whole product, started once for all integration tests; each test finds it empty."""
+"""The whole product, started once for all integration tests; each test finds it empty. And one browser for all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from local.stack import Stack
+from tests.integration.browser import started_browser
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,10 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
     _running_stack.reset()
     yield _running_stack
     _running_stack.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once; the tests that ask for it are skipped, loudly, where there is none."""
+    with started_browser() as running:
+        yield running

