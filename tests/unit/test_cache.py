@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from werkzeug import Request
+from werkzeug.test import EnvironBuilder
 
 from common import clock
-from common.cache import Cache
+from common.cache import Cache, answers
+from common.config import config
+from ops.openapi import load_apps
 
 KEY = ("anna", "generation-1", "page", "x")
 KIB = b"x" * 1024
@@ -30,6 +36,18 @@ def time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Time:
     file = tmp_path / "offset"
     monkeypatch.setattr(clock, "_OFFSET_FILE", str(file))
     return Time(file)
+
+
+@pytest.fixture
+def process_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
+    """The cache of this process, as configured."""
+    monkeypatch.setenv("PROJECT_ID", "local-project")
+    monkeypatch.setenv("REGION", "europe-west1")
+    config.cache_clear()
+    answers.cache_clear()
+    yield answers()
+    config.cache_clear()
+    answers.cache_clear()
 
 
 def held(cache: Cache, key: tuple[str, ...] = KEY) -> bytes | None:
@@ -133,3 +151,15 @@ def test_many_small_values_are_bounded_too() -> None:
     assert cache.size_bytes <= 10_000
     assert held(cache, ("0",)) is None
     assert b"" == held(cache, ("999",))
+
+
+def test_anybodys_request_frees_what_is_old_of_all(time: Time, process_cache: Cache) -> None:
+    """A request of a stranger, to a route that does not even exist, frees what is old of every user."""
+    for user in ("anna", "ben"):
+        process_cache.put((user, "g", "page", "x"), KIB, fetched_at=clock.now())
+    load_apps()
+    time.advance_to(300)
+
+    answer = sys.modules["functions.mail_proxy"].mail_proxy(Request(EnvironBuilder(path="/nowhere").get_environ()))
+
+    assert (404, 0) == (answer.status_code, process_cache.size_bytes)
