@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from common import clock
 from common.categories import Decision, decide_category
-from common.colleagues import Door, Doors, View
+from common.colleagues import Door, Doors
 from common.directory import directory
-from common.model import Contact, Deal
+from common.model import Contact, Deal, Policy, User
 from common.sharing import may_see
 from common.timeline_api import AddressRow, CategoryRow, ContactRow, DealContact, DealRow, UserRef
 from common.timeline_words import plan_category_text
@@ -37,19 +37,20 @@ class Details:
         )
 
 
-def load_details(view: View) -> Details:
+def load_details(viewer: User, policy: Policy, contacts: Sequence[Contact]) -> Details:
     """What decides on the contacts' categories: of contacts that share an address, the union of their deals."""
-    sharing_one = directory().contacts_by_addresses(view.addresses) if view.addresses else {}
-    ids = {contact.contact_id for found in sharing_one.values() for contact in found} | set(view.contact_ids)
-    deals = [deal for deal in directory().deals_of_contacts(ids) if may_see(deal, view.viewer)]
-    today = clock.today(view.policy.time_zone)
+    addresses = {entry.address for contact in contacts for entry in contact.addresses}
+    sharing_one = directory().contacts_by_addresses(addresses) if addresses else {}
+    ids = {contact.contact_id for contact in [*contacts, *(one for found in sharing_one.values() for one in found)]}
+    deals = [deal for deal in directory().deals_of_contacts(ids) if may_see(deal, viewer)] if ids else []
+    today = clock.today(policy.time_zone)
     decisions = {}
-    for contact in view.contacts:
+    for contact in contacts:
         together = {contact.contact_id} | {
             other.contact_id
             for entry in contact.addresses
             for other in sharing_one.get(entry.address, ())
-            if may_see(other, view.viewer)
+            if may_see(other, viewer)
         }
         theirs = [deal for deal in deals if not together.isdisjoint(deal.contact_ids)]
         decisions[contact.contact_id] = decide_category(theirs, today)

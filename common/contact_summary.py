@@ -9,10 +9,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from common import clock
-from common.categories import decide_category
+from common.contact_details import Details, load_details
 from common.directory import directory
-from common.model import Category, Contact, Deal
+from common.model import Category, Contact
 from common.session import Member
 from common.sharing import may_see
 from common.store.client import store
@@ -52,18 +51,17 @@ def summarise(member: Member, body: ContactsBody) -> ContactsAnswer:
     ids = list(dict.fromkeys(body.ids))
     known = directory().contacts(ids)
     visible = [known[one] for one in ids if one in known and may_see(known[one], member.user)]
-    deals = directory().deals_of_contacts(one.contact_id for one in visible) if visible else []
+    details = load_details(member.user, member.policy, visible)
     noticed = _load_noticed(member, visible)
-    return ContactsAnswer(contacts=[_summary(member, contact, deals, noticed) for contact in visible])
+    return ContactsAnswer(contacts=[_summary(contact, details, noticed) for contact in visible])
 
 
-def _summary(member: Member, contact: Contact, deals: Sequence[Deal], noticed: _Noticed) -> ContactSummary:
-    theirs = [deal for deal in deals if contact.contact_id in deal.contact_ids and may_see(deal, member.user)]
+def _summary(contact: Contact, details: Details, noticed: _Noticed) -> ContactSummary:
     addresses = {entry.address for entry in contact.addresses}
     times = [noticed.last_received_at[one] for one in addresses if one in noticed.last_received_at]
     return ContactSummary(
         id=contact.contact_id,
-        category=decide_category(theirs, clock.today(member.policy.time_zone)).category,
+        category=details.decisions[contact.contact_id].category,
         unread=sum(noticed.unread.get(one, 0) for one in addresses),
         last_received_at=max(times, default=None),
     )

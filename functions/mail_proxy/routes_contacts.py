@@ -45,7 +45,8 @@ def show_contact(call: web.Call) -> Response:
     view = View(member.user, member.policy, (contact,))
     loaded: Loaded
     loaded, details = in_threads(
-        lambda: load_timeline(view, body, f"contact {contact.contact_id}"), lambda: load_details(view)
+        lambda: load_timeline(view, body, f"contact {contact.contact_id}"),
+        lambda: load_details(view.viewer, view.policy, view.contacts),
     )
     answer = timeline_api.ContactEmailsAnswer(
         **msgspec.structs.asdict(loaded.timeline),
@@ -67,7 +68,10 @@ def show_deal(call: web.Call) -> Response:
     visible = [known[one] for one in deal.contact_ids if one in known and may_see(known[one], member.user)]
     view = View(member.user, member.policy, tuple(visible[:_MOST_CONTACTS]))
     loaded: Loaded
-    loaded, details = in_threads(lambda: load_timeline(view, body, f"deal {deal.deal_id}"), lambda: load_details(view))
+    loaded, details = in_threads(
+        lambda: load_timeline(view, body, f"deal {deal.deal_id}"),
+        lambda: load_details(view.viewer, view.policy, view.contacts),
+    )
     answer = timeline_api.DealEmailsAnswer(
         **msgspec.structs.asdict(loaded.timeline),
         deal=deal_row(deal, loaded.doors),

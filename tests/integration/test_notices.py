@@ -344,6 +344,19 @@ def test_only_what_the_caller_may_see_is_summarised(store: Store) -> None:
     assert [("mia", Category.NONE)] == [(one.id, one.category) for one in answer.contacts]
 
 
+def test_contacts_that_share_an_address_have_their_deals_in_common(store: Store) -> None:
+    """In a list as on their pages the union decides; by a contact that is out of sight nothing does."""
+    store.contacts.save(contact("mia2", MIA, "mia@home.example"))
+    store.contacts.save(contact("secret", MIA, visible_to=("ben",)))
+    store.deals.save(deal("d1", DealState.OPEN, "mia2"))
+    store.deals.save(deal("d2", DealState.WON, "secret"))
+
+    alone, both = (summarise(member(store), ContactsBody(ids=ids)).contacts for ids in (["mia"], ["mia", "mia2"]))
+
+    assert [Category.OPEN_DEALS] == [one.category for one in alone]
+    assert [Category.OPEN_DEALS] * 2 == [one.category for one in both]
+
+
 def test_summary_of_a_former_mailbox_is_empty(store: Store) -> None:
     """What another mailbox of the same user received is not told."""
     add_sender(store, MIA, clock.now(), mailbox_key="old box")
