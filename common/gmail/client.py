@@ -15,7 +15,7 @@ from typing import IO, Any, Final, TypeVar
 
 from google.api_core import exceptions as google_errors
 
-from common import log
+from common import clock, log
 from common.errors import NotFound, RateLimited, ReauthRequired, TooLarge
 from common.gmail import transport
 from common.gmail.budget import share_of
@@ -172,8 +172,13 @@ class Gmail:
                 parts = self._fetch_parts(waiting[start : start + size], fetched, request)
                 again += [key for key, part in parts.items() if self._file(key, part, fetched, attempt)]
             attempt, size, waiting = attempt + 1, _BATCH_AGAIN, again
-            if waiting and not self._session.back_off(attempt):
+            if waiting and not self._pause(attempt):
                 return
+
+    def _pause(self, attempt: int) -> bool:
+        hint = self._session.retry_after
+        is_over = hint is not None and hint > clock.now() and self._session.sit_out(hint)
+        return is_over or self._session.back_off(attempt)
 
     def _fetch_parts(self, ids: list[str], fetched: Fetched, request: Callable[[str], Any]) -> dict[str, Any]:
         try:
@@ -194,6 +199,8 @@ class Gmail:
         if isinstance(part.problem, ReauthRequired):
             raise part.problem
         fetched.failed[key] = part.problem
+        if attempt == 0 and part.keep_until is not None:
+            return self._session.is_near(part.keep_until)
         may_repeat = attempt == 0 and not self._session.background
         return part.remedy is Remedy.BACK_OFF or (part.remedy is Remedy.REPEAT and may_repeat)
 

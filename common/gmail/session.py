@@ -31,6 +31,10 @@ BACK_OFF_TRIES: Final = 4
 _FIRST_WAIT_S: Final = 0.5
 _CALL_LIMIT_S: Final = 120.0
 _SLOT_WAIT_S: Final = 15.0
+# A hint so near is waited for in place, in a quarter of the time left at most: the caller would only come again.
+_PATIENCE_S: Final = 5.0
+_PATIENCE_SHARE: Final = 0.25
+_AFTER_HINT_S: Final = 0.1
 # Refusals that stay until the user connects anew.
 _ENDING: Final = frozenset({"scope", "policy", "no-mailbox"})
 # What readonly does not suffice for, by the last word of the method (Gmail's discovery document, scopes).
@@ -45,6 +49,7 @@ class _Tries:
 
     renewed: bool = False
     repeated: bool = False
+    waited: bool = False
     backed_off: int = 0
 
 
@@ -53,7 +58,7 @@ class Session:
     """Calls to the mailbox of ``connection``. ``calls`` lists methods and their units, in the order made.
 
     ``ends_s`` (monotonic) bounds all of them together. A hint by Google to wait is handed to ``keep_retry_after``, and
-    from then on this session asks nothing more: asking earlier would push the time out.
+    until then this session asks nothing more: asking earlier would push the time out.
     """
 
     connection: Connection
@@ -116,6 +121,18 @@ class Session:
         time.sleep(wait_s)
         return True
 
+    def is_near(self, hint: datetime) -> bool:
+        """Whether a person would rather wait until Google's hint than come again."""
+        patience_s = min(_PATIENCE_S, self._left_s() * _PATIENCE_SHARE)
+        return not self.background and (hint - clock.now()).total_seconds() <= patience_s
+
+    def sit_out(self, hint: datetime) -> bool:
+        """Sleeps until just after Google's hint. False where that is not near."""
+        if not self.is_near(hint):
+            return False
+        time.sleep(max((hint - clock.now()).total_seconds(), 0.0) + _AFTER_HINT_S)
+        return True
+
     def _run(self, cost: Mapping[str, int], run: Callable[[Http], T], *, repeatable: bool) -> T:
         tries = _Tries()
         while True:
@@ -159,6 +176,9 @@ class Session:
             case Remedy.BACK_OFF:
                 tries.backed_off += 1
                 return self.back_off(tries.backed_off)
+            case _ if trouble.keep_until is not None and not tries.waited:
+                tries.waited = True
+                return self.sit_out(trouble.keep_until)
             case _:
                 return False
 

@@ -36,11 +36,11 @@ def deliver(stack: Stack, count: int) -> list[str]:
     return [stack.mail("anna", MIA, f"Mail {number}") for number in range(count)][::-1]
 
 
-def limit(stack: Stack, seconds: float, **options: int) -> None:
-    """Gmail refuses gets with a hint to come back after so many seconds."""
+def limit(stack: Stack, seconds: float, *, count: int, method: str = GET) -> None:
+    """Gmail refuses calls with a hint to come back after so many seconds."""
     until = (stack.clock.now() + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
     hint = f"User-rate limit exceeded.  Retry after {until.replace('+00:00', 'Z')}"
-    stack.faults.inject(Fault("gmail", GET, status=429, reason="rateLimitExceeded", message=hint, **options))
+    stack.faults.inject(Fault("gmail", method, status=429, reason="rateLimitExceeded", message=hint, count=count))
 
 
 def asked(stack: Stack, **body: Any) -> tuple[requests.Response, list[Call]]:
@@ -205,6 +205,32 @@ def test_parts_limited_for_long_are_named_and_asked_for_after_the_hint(anna: Sta
     assert ((429, "gmail-rate-limited"), []) == (refusal(early), none)
     assert 0 < int(early.headers["Retry-After"]) <= 90
     assert (ids, {**WARM, "messages.get": 2}) == (ids_of(late.json()), counted(rest))
+
+
+def test_parts_limited_for_a_moment_come_in_the_same_answer(anna: Stack) -> None:
+    """Where the hint is near it is waited for: then the refused parts, they alone, are asked again."""
+    ids = deliver(anna, 5)
+    limit(anna, 1.5, count=2)
+
+    answer, calls = asked(anna)
+
+    gets = [call for call in calls if call.method == GET]
+    refused_at_s = max(call.ended_s for call in gets if call.status == 429)
+    assert (ids, []) == (ids_of(answer.json()), answer.json()["missing"])
+    assert [200] * 5 + [429] * 2 == sorted(call.status for call in gets)
+    assert 2 == len([call for call in gets if call.started_s >= refused_at_s + 1])
+
+
+def test_list_limited_for_a_moment_is_waited_for(anna: Stack) -> None:
+    """The list, too, waits for a near hint, once; a second one is told."""
+    limit(anna, 1, count=1, method="users.messages.list")
+    first, calls = asked(anna)
+    limit(anna, 1, count=2, method="users.messages.list")
+
+    second, _ = asked(anna)
+
+    assert (200, 2) == (first.status_code, counted(calls)["messages.list"])
+    assert (429, "gmail-rate-limited") == refusal(second)
 
 
 def test_page_limited_for_a_quarter_of_an_hour(anna: Stack) -> None:
