@@ -90,16 +90,21 @@ def note_hidden_label(connection: Connection) -> None:
 
 
 def list_labels(session: Session) -> LabelsAnswer:
-    """The labels of the caller's mailbox, ours marked."""
-    return LabelsAnswer(labels=[_row(label, session.connection) for label in session.gmail.list_labels()])
+    """The labels of the caller's mailbox, ours marked. One made by hand under the name of the one that hides is it."""
+    labels = session.gmail.list_labels()
+    hidden_label_id = session.connection.hidden_label_id
+    if hidden_label_id not in {one.label_id for one in labels} and (found := _find_hidden(labels)):
+        _save_label(session, found)
+        hidden_label_id = found
+    return LabelsAnswer(labels=[_row(label, session.connection, hidden_label_id) for label in labels])
 
 
-def _row(label: Label, connection: Connection) -> LabelRow:
+def _row(label: Label, connection: Connection, hidden_label_id: str) -> LabelRow:
     ours = {connection.label_ids[one]: one for one in LABELLED if one in connection.label_ids}
     kind: Literal["system", "user", "category", "hidden"] = "user" if label.own else "system"
     if label.label_id in ours:
         kind = "category"
-    elif label.label_id == connection.hidden_label_id:
+    elif label.label_id == hidden_label_id:
         kind = "hidden"
     return LabelRow(id=label.label_id, name=label.name, kind=kind, category=ours.get(label.label_id))
 
@@ -143,9 +148,12 @@ def _ensure_label(session: Session) -> str:
         return found
     try:
         return session.gmail.create_label(HIDDEN_LABEL).label_id
-    except Conflict as error:
+    except Conflict:
         # Made by another request of the same moment, or a name that Gmail takes for the same one.
-        raise RetryableConflict("label-busy") from error
+        found = _find_hidden(session.gmail.list_labels())
+    if not found:
+        raise RetryableConflict("label-busy")
+    return found
 
 
 def _find_hidden(labels: Iterable[Label]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -57,6 +58,35 @@ def test_many_mails_at_once(anna: Stack) -> None:
     assert [False] * 3 == [row["unread"] for row in search(anna)["messages"]]
 
 
+@pytest.mark.parametrize("action", ["trash", "untrash", "archive", "star", "hide", "unhide"])
+def test_a_thousand_mails_at_once(anna: Stack, action: str) -> None:
+    """Up to a thousand ids, of which Gmail need not know all, go in one batchModify of 50 units."""
+    mail_ids = [anna.mail("anna", MIA) for _ in range(2)]
+    anna.ask("anna", "POST", MODIFY, json={"ids": mail_ids[:1], "action": "hide"})
+    body = {"ids": mail_ids + [f"18c0ffee{number:08x}" for number in range(998)], "action": action}
+
+    calls = gmail_calls(anna, lambda: anna.ask("anna", "POST", MODIFY, json=body))
+
+    assert ({"messages.batchModify": 1}, 50) == (counted(calls), units(calls))
+
+
+def test_anothers_mail_is_as_good_as_none(anna: Stack) -> None:
+    """The id of a colleague's mail is answered like one that nobody has, alone and among many, and nothing changes."""
+    anna.connect("ben")
+    theirs, own = anna.mail("ben", MIA), anna.mail("anna", MIA)
+    before = anna.google.gmail.mailbox(anna.people["ben"].email).message(theirs).labels.copy()
+    for action in ("trash", "star", "hide", "unhide"):
+        alone, nobodys, many = (
+            anna.call("anna", "POST", MODIFY, json={"ids": ids, "action": action})
+            for ids in ([theirs], ["18c0ffee18c0ffee"], [theirs, own])
+        )
+
+        assert (alone.status_code, alone.content, 204) == (nobodys.status_code, nobodys.content, many.status_code)
+        assert 404 == alone.status_code
+
+    assert before == anna.google.gmail.mailbox(anna.people["ben"].email).message(theirs).labels
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -101,6 +131,61 @@ def test_hiding_survives_a_deleted_label(anna: Stack) -> None:
 
     assert "Not shared" in anna.labels_of("anna", mail_id)
     assert [True] == [row["hidden"] for row in search(anna)["messages"]]
+
+
+def test_hiding_costs_its_label_once(anna: Stack) -> None:
+    """The first hiding lists the labels and makes ours: 1 + 5 + 5; each one after it is the modify alone."""
+    mail_ids = [anna.mail("anna", MIA) for _ in range(2)]
+
+    first, second = (
+        gmail_calls(anna, lambda one=one: anna.ask("anna", "POST", MODIFY, json={"ids": [one], "action": "hide"}))  # type: ignore[misc]
+        for one in mail_ids
+    )
+
+    assert {"labels.list": 1, "labels.create": 1, "messages.modify": 1} == counted(first)
+    assert (11, 5) == (units(first), units(second))
+
+
+def test_first_hidings_at_once_make_one_label(anna: Stack) -> None:
+    """Several first hidings of one moment all succeed, under one label."""
+    mail_ids = [anna.mail("anna", MIA) for _ in range(4)]
+    anna.google.gmail.app.latency_s = 0.1
+    bodies = [{"ids": [one], "action": "hide"} for one in mail_ids]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda body: anna.call("anna", "POST", MODIFY, json=body), bodies))
+    anna.google.gmail.app.latency_s = 0.0
+
+    assert [204] * 4 == [answer.status_code for answer in answers]
+    assert [True] * 4 == [row["hidden"] for row in search(anna)["messages"]]
+
+
+def test_renamed_label_still_hides(anna: Stack) -> None:
+    """Who renames the label in Gmail hides under the new name, and no second label is made."""
+    mail_ids = [anna.mail("anna", MIA) for _ in range(2)]
+    anna.ask("anna", "POST", MODIFY, json={"ids": mail_ids[:1], "action": "hide"})
+    (label,) = [one for one in anna.ask("anna", "GET", "/mail_proxy/labels")["labels"] if one["kind"] == "hidden"]
+    anna.google.gmail.person_renames_label(ANNA.email, label["id"], "Privat")
+
+    anna.ask("anna", "POST", MODIFY, json={"ids": mail_ids[1:], "action": "hide"})
+
+    assert "Not shared" not in anna.label_names("anna")
+    assert [True, True] == [row["hidden"] for row in search(anna)["messages"]]
+    assert "Privat" in anna.labels_of("anna", mail_ids[1])
+
+
+def test_label_made_by_hand_hides_once_labels_were_listed(anna: Stack) -> None:
+    """A label of that name that its owner has made in Gmail, or made again, is the one that hides."""
+    gmail = anna.google.gmail
+    for _ in range(2):
+        label = gmail.person_creates_label(ANNA.email, "Not shared").id
+        mail_id = anna.mail("anna", MIA)
+        gmail.person_moves(ANNA.email, mail_id, add=[label])
+
+        listed = anna.ask("anna", "GET", "/mail_proxy/labels")["labels"]
+
+        assert [label] == [one["id"] for one in listed if one["kind"] == "hidden"]
+        assert [True] == [row["hidden"] for row in search(anna)["messages"] if row["id"] == mail_id]
+        gmail.person_deletes_label(ANNA.email, label)
 
 
 def test_hiding_adopts_a_label_of_that_name(anna: Stack) -> None:
