@@ -239,7 +239,10 @@ class PendingConnection:
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
-    """The ledger's line for one Idempotency-Key. ``draft_id`` and ``send_at`` are a scheduled mail's."""
+    """The ledger's line for one Idempotency-Key. ``draft_id`` and ``send_at`` are a scheduled mail's.
+
+    ``seen_at`` is when its user last took note of it.
+    """
 
     user_id: str
     key_hash: str
@@ -254,6 +257,7 @@ class Send:
     send_at: datetime | None = None
     marker: str = ""
     reason: str = ""
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -190,6 +190,11 @@ def failed_scheduled(user_id: str) -> list[Send]:
     return [one for one in sends if one.send_at is not None and one.reason]
 
 
+def is_seen(send: Send) -> bool:
+    """Whether the user has seen what last became of it."""
+    return send.seen_at is not None and send.seen_at >= send.changed_at
+
+
 def expiry(send_at: datetime) -> datetime:
     """When the record of a mail scheduled for ``send_at`` may be forgotten."""
     return send_at + KEPT_FOR

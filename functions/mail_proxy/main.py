@@ -96,11 +96,11 @@ def show_labels(call: web.Call) -> Response:
 def show_notices(call: web.Call) -> Response:
     """MailMagnet's notices, newest first. With If-None-Match, 304 until something has changed."""
     query = call.query(notices.NoticesQuery)
-    member = open_member(call.caller)
-    etag = notices.etag(member, query)
-    if etag and call.request.if_none_match.contains_weak(etag.removeprefix("W/").strip('"')):
+    member, etag = notices.poll(call.caller, query, call.request.if_none_match.as_set(include_weak=True))
+    if etag:
         return Response(status=304, headers={"ETag": etag})
     answer = notices.list_notices(member, query)
+    etag = notices.new_etag(member, query, answer)
     return web.json_response(answer, headers={"ETag": etag} if etag else {})
 
 

@@ -29,7 +29,7 @@ from common.model import (
     Sync,
     User,
 )
-from common.notices import NoticesQuery, ReadBody, etag, list_notices, mark_read
+from common.notices import NoticesQuery, ReadBody, list_notices, mark_read, new_etag, poll
 from common.session import Member
 from common.store.client import Store
 from tests.integration.store_rig import BACKENDS, Backend, close_store, open_store, started
@@ -235,27 +235,101 @@ def test_unclear_marking_is_refused(store: Store, body: ReadBody) -> None:
         mark_read(member(store), body)
 
 
-def test_etag_changes_with_what_it_names(store: Store) -> None:
-    """The ETag stays until a notice is marked or the sync's version moves; each query has its own."""
-    add_notice(store, 0)
-    query = NoticesQuery()
-    first = etag(member(store), query)
+def tag(store: Store, query: NoticesQuery | None = None) -> str:
+    """The ETag of an answer given now."""
+    asked, caller = query or NoticesQuery(), member(store)
+    return new_etag(caller, asked, list_notices(caller, asked))
 
-    assert first == etag(member(store), query)
-    assert first != etag(member(store), NoticesQuery(unread=True))
+
+def is_current(store: Store, etag: str, query: NoticesQuery | None = None, user_id: str = "anna") -> bool:
+    """Whether the ETag still names the answer."""
+    caller = Caller(user_id, "sales", frozenset({PERMISSION}), "", clock.now(), is_admin=False)
+    return poll(caller, query or NoticesQuery(), ["of-nobody", etag.removeprefix("W/").strip('"')])[1] == etag
+
+
+def test_etag_changes_with_what_it_names(store: Store) -> None:
+    """The ETag stays until a notice is marked; each query has its own."""
+    add_notice(store, 0)
+    first = tag(store)
+
+    assert is_current(store, first)
+    assert not is_current(store, first, NoticesQuery(unread=True))
     mark_read(member(store), ReadBody(ids=["mail0"]))
-    second = etag(member(store), query)
-    assert first != second
+    assert not is_current(store, first)
+    second = tag(store)
     mark_read(member(store), ReadBody(ids=["mail0"]))
-    assert second == etag(member(store), query)
+    assert is_current(store, second)
+
+
+def test_an_etag_is_its_users_alone(store: Store) -> None:
+    """Another user's ETag names nothing, whoever sends it."""
+    add_notice(store, 0)
+    first = tag(store)
+    store.users.save(
+        User(user_id="ben", active=True, permissions=frozenset({PERMISSION}), role="sales", heard_at=clock.now())
+    )
+
+    assert not is_current(store, first, user_id="ben")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Mia Becker"},
+        {"visible_to": ("ben",)},
+        {"visible_to": ("role:service",)},
+        {"deleted": True},
+        {"addresses": (ContactAddress(address=JONAS, added_at=clock.now()),)},
+    ],
+    ids=lambda change: str(next(iter(change))),
+)
+def test_etag_changes_with_the_contacts_shown(store: Store, change: dict[str, Any]) -> None:
+    """A contact that was renamed, hidden, deleted or moved is not named from an answer of before."""
+    add_notice(store, 0)
+    first = tag(store)
+    store.contacts.save(replace(contact("mia", MIA), **change))
+
+    assert not is_current(store, first)
+    assert is_current(store, tag(store))
+
+
+def test_etag_changes_with_contacts_that_come(store: Store) -> None:
+    """A second contact with the address, and a role that sees more, are news."""
+    store.contacts.save(contact("hidden", MIA, visible_to=("role:service",)))
+    add_notice(store, 0)
+    first = tag(store)
+    store.users.patch("anna", role="service")
+    second = tag(store)
+    store.contacts.save(contact("mia2", MIA))
+
+    assert not is_current(store, first)
+    assert not is_current(store, second)
+
+
+def test_what_does_not_show_changes_no_etag(store: Store) -> None:
+    """Contacts of other addresses may come and go."""
+    add_notice(store, 0)
+    first = tag(store)
+    store.contacts.save(contact("jonas", JONAS))
+    store.contacts.save(replace(contact("mia", MIA), owner="anna"))
+
+    assert is_current(store, first)
 
 
 def test_etag_changes_when_notices_may_have_expired(backend: Backend, store: Store) -> None:
     """The next day has another ETag, since notices expire."""
-    first = etag(member(store), NoticesQuery())
+    first = tag(store)
     backend.clock.advance(86_400)
 
-    assert first != etag(member(store), NoticesQuery())
+    assert not is_current(store, first)
+
+
+def test_a_tag_that_no_header_can_hold_is_not_given(store: Store) -> None:
+    """Of very many long addresses no ETag is made."""
+    for number in range(20):
+        add_notice(store, number, f"{'x' * 200}{number}@customer.example")
+
+    assert "" == tag(store)
 
 
 def test_without_mailmagnet_there_is_no_etag(store: Store) -> None:
@@ -263,15 +337,14 @@ def test_without_mailmagnet_there_is_no_etag(store: Store) -> None:
     add_notice(store, 0)
     store.syncs.delete("anna")
 
-    assert "" == etag(member(store), NoticesQuery())
+    assert "" == tag(store)
     assert 1 == mark_read(member(store), ReadBody(ids=["mail0"])).marked
 
 
-def test_scheduled_mail_that_failed_is_told(store: Store) -> None:
-    """A scheduled mail that could not be sent stands among the notices, with its draft; others do not."""
-    add_notice(store, 5)
+def failed_send(store: Store, **more: Any) -> Send:
+    """A scheduled mail that did not go."""
     now = clock.now()
-    sent = Send(
+    send = Send(
         user_id="anna",
         key_hash="k1",
         body_hash="b",
@@ -284,14 +357,48 @@ def test_scheduled_mail_that_failed_is_told(store: Store) -> None:
         send_at=now,
         reason="draft-gone",
     )
-    store.sends.save(sent)
+    send = replace(send, **more)
+    store.sends.save(send)
+    return send
+
+
+def test_scheduled_mail_that_failed_is_told(store: Store) -> None:
+    """A scheduled mail that could not be sent stands among the notices, with its draft; others do not."""
+    add_notice(store, 5)
+    sent = failed_send(store)
     store.sends.save(replace(sent, key_hash="k2", send_at=None))
     store.sends.save(replace(sent, key_hash="k3", state=SendState.SENT))
 
     failed, mail = list_notices(member(store), NoticesQuery()).notices
 
     assert ("scheduled_send_failed", "draft7", "draft-gone") == (failed.kind, failed.draft_id, failed.problem)
-    assert ("mail", "mail5") == (mail.kind, mail.mail_id)
+    assert ("mail", "mail5", "mail5") == (mail.kind, mail.mail_id, mail.id)
+
+
+@pytest.mark.parametrize("by", ["ids", "until"])
+def test_scheduled_mail_that_failed_is_marked_as_read(store: Store, by: str) -> None:
+    """It counts as unread until it is marked, by its id or up to a time; another's id marks it not."""
+    failed_send(store)
+    before, first = list_notices(member(store), NoticesQuery()), tag(store)
+    other = mark_read(member(store), ReadBody(ids=["mail5"]))
+    body = ReadBody(ids=[before.notices[0].id]) if by == "ids" else ReadBody(until=clock.now())
+
+    marked = [mark_read(member(store), body).marked for _ in range(2)]
+
+    after, unread = (list_notices(member(store), NoticesQuery(unread=one)) for one in (False, True))
+    assert (False, 1, 0) == (before.notices[0].seen, before.unread, other.marked)
+    assert [1, 0] == marked
+    assert (True, 0, []) == (after.notices[0].seen, after.unread, unread.notices)
+    assert not is_current(store, first)
+
+
+def test_a_mail_that_failed_again_is_unread_again(store: Store) -> None:
+    """What was marked was the failure of before."""
+    send = failed_send(store)
+    mark_read(member(store), ReadBody(until=clock.now()))
+    failed_send(store, changed_at=clock.now() + timedelta(seconds=1), seen_at=send.changed_at)
+
+    assert 1 == list_notices(member(store), NoticesQuery()).unread
 
 
 # ---- Summary of contacts

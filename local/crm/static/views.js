@@ -52,7 +52,7 @@ export async function showNotices(session) {
   const page = await session.api.mail("GET", "/notices?expand=summary");
   const read = () => session.show(async () => {
     await session.api.mail("POST", "/notices/read", {
-      ids: page.notices.map((notice) => notice.mail_id).filter(Boolean),
+      ids: page.notices.map((notice) => notice.id),
     });
     return showNotices(session);
   });
