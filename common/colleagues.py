@@ -18,9 +18,9 @@ from common.directory import directory
 from common.errors import NotFound
 from common.gmail.client import Gmail, open_gmail
 from common.gmail.results import Message
-from common.mail.addresses import normalise, parse_addresses
+from common.mail.addresses import normalise, parse_address_list
 from common.mail.headers import all_values
-from common.mail.limits import MAX_ADDRESSES, MAX_HEADER_CHARS
+from common.mail.limits import MAX_HEADER_CHARS
 from common.mail.reading import header_pairs
 from common.model import EVERYONE, ROLE_PREFIX, Connection, ConnectionStatus, Contact, Policy, Share, SharingLevel, User
 from common.oauth import MODIFY, READONLY
@@ -245,11 +245,9 @@ def parse_facts(resource: Message) -> Facts:
     """What decides on the mail: From, To and Cc as they stand there, received time, labels."""
     headers = header_pairs(resource)
     values = {name: all_values(headers, name) for name in ("From", "To", "Cc", "Bcc")}
-    parsed = {name: parse_addresses(found) for name, found in values.items()}
-    shown = [one.address for name in ("From", "To", "Cc") for one in parsed[name]]
-    complete = all(len(found) < MAX_ADDRESSES for found in parsed.values()) and all(
-        len(value) < MAX_HEADER_CHARS for found in values.values() for value in found
-    )
+    parsed = {name: parse_address_list(found) for name, found in values.items()}
+    shown = [one.address for name in ("From", "To", "Cc") for one in parsed[name].found]
+    complete = all(one.complete for one in parsed.values())
     mail = MailFacts(
         addresses=frozenset(normalise(address) for address in shown),
         received_at=_EPOCH + timedelta(milliseconds=int(resource.get("internalDate", 0))),
@@ -261,4 +259,4 @@ def parse_facts(resource: Message) -> Facts:
             for found in _MENTIONED.findall(value[:MAX_HEADER_CHARS])
         ),
     )
-    return Facts(mail, frozenset(normalise(one.address) for one in parsed["Bcc"]), complete)
+    return Facts(mail, frozenset(normalise(one.address) for one in parsed["Bcc"].found), complete)

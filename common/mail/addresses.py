@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import idna
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from common.mail.headers import Headers
 
 _MAX_ADDRESS_CHARS = 512
+# Words, spaces and signs: so many for each address wanted, and never fewer than for so many addresses. What ends an
+# entry counts for several, as it takes longer.
+_PIECES_EACH = 24
+_SEPARATOR = 6
+_FEWEST = 50
 _TOKEN = re.compile(r'\s+|"(?:[^"\\]|\\.)*"?|\[[^\]\s]*\]?|[(),:;<>]|[^\s"(),:;<>\[]+', re.DOTALL)
 _COMMENT_PIECE = re.compile(r"[^()\\]+|\\.?|[()]", re.DOTALL)
 _LOCAL = re.compile(r'(?:[^\s"(),:;<>@\[\]\\\x00-\x20\x7f-\x9f]+|"(?:[^"\\\r\n\x00]|\\[^\r\n\x00])*")')
@@ -39,14 +45,43 @@ class Address:
     address: str
 
 
-def parse_addresses(header_values: Iterable[str]) -> list[Address]:
-    """Every address of the header values, in order: groups opened, names decoded, comments dropped, at most 2,000."""
+@dataclass(frozen=True)
+class AddressList:
+    """Addresses in order. ``complete`` is False where a limit has cut them: what else stands there is not known."""
+
+    found: list[Address]
+    complete: bool
+
+
+def parse_addresses(header_values: Iterable[str], *, most: int = MAX_ADDRESSES) -> list[Address]:
+    """The first ``most`` addresses of the header values: groups opened, names decoded, comments dropped."""
+    return parse_address_list(header_values, most=most).found
+
+
+def parse_address_list(header_values: Iterable[str], *, most: int = MAX_ADDRESSES) -> AddressList:
+    """The same, and whether that is all of them. What it takes is bounded by ``most``, whatever stands there."""
     found: list[Address] = []
+    complete = True
+    left = _PIECES_EACH * max(most, _FEWEST)
     for value in header_values:
-        found.extend(_parse_list(value[:MAX_HEADER_CHARS]))
-        if len(found) >= MAX_ADDRESSES:
+        pieces, left = _take(_tokens(value[:MAX_HEADER_CHARS]), left)
+        is_whole = left >= 0 and len(value) <= MAX_HEADER_CHARS
+        found.extend(islice(_parse_list(pieces, is_whole=is_whole), most + 1 - len(found)))
+        complete = complete and is_whole
+        if len(found) > most or left < 0:
+            return AddressList(found[:most], complete=False)
+    return AddressList(found, complete)
+
+
+def _take(pieces: Iterable[str], left: int) -> tuple[list[str], int]:
+    """The pieces for which ``left`` suffices, and what is left then: less than nothing where it did not."""
+    taken: list[str] = []
+    for piece in pieces:
+        left -= _SEPARATOR if piece in {",", ";"} else 1
+        if left < 0:
             break
-    return found[:MAX_ADDRESSES]
+        taken.append(piece)
+    return taken, left
 
 
 def from_address(headers: Headers) -> str | None:
@@ -54,8 +89,8 @@ def from_address(headers: Headers) -> str | None:
     values = all_values(headers, "From")
     if len(values) != 1:
         return None
-    found = parse_addresses(values)
-    return normalise(found[0].address) if len(found) == 1 else None
+    parsed = parse_address_list(values, most=1)
+    return normalise(parsed.found[0].address) if parsed.found and parsed.complete else None
 
 
 def is_address(text: str) -> bool:
@@ -133,20 +168,21 @@ class _Entry:
     angle: list[str] | None = None
 
 
-def _parse_list(value: str) -> list[Address]:
-    found: list[Address] = []
+def _parse_list(pieces: Iterable[str], *, is_whole: bool) -> Iterator[Address]:
     entry = _Entry()
     orphan = ""
-    for piece in _tokens(value):
+    for piece in pieces:
         if not _feed(entry, piece):
             continue
         addresses = _finish(entry, orphan)
         # A comma inside an unquoted name: the name goes on in the next entry.
         name = "" if addresses or piece != "," else _phrase(entry.words)
         orphan = f"{orphan}, {name}" if orphan and name else name
-        found.extend(addresses)
+        yield from addresses
         entry = _Entry()
-    return found + _finish(entry, orphan)
+    # Of an entry that was cut nobody knows what it says.
+    if is_whole:
+        yield from _finish(entry, orphan)
 
 
 def _feed(entry: _Entry, piece: str) -> bool:

@@ -20,7 +20,15 @@ from common.mail.addresses import Address, from_address, parse_addresses
 from common.mail.authentication import is_authenticated
 from common.mail.filenames import clean_filename
 from common.mail.html import INLINE_IMAGE_TYPES, text_to_html
-from common.mail.limits import MAX_BODY_BYTES, MAX_HTML_CHARS, MAX_LEVELS, MAX_PARTS, MAX_TEXT_CHARS
+from common.mail.limits import (
+    MAX_ADDRESSES,
+    MAX_BODY_BYTES,
+    MAX_HTML_CHARS,
+    MAX_LEVELS,
+    MAX_PARTS,
+    MAX_TEXT_CHARS,
+    MOST_IN_A_ROW,
+)
 from common.mail.plain import html_to_text
 from common.mail.reports import parse_delivery_report, parse_failed_recipients
 from common.mail.view import Attachment, AttachmentKind, MessageView, RecipientReport, Summary
@@ -89,7 +97,7 @@ def read_summary(resource: Resource) -> Summary:
     headers = _header_pairs(payload)
     has_tree = "parts" in payload or not str(payload.get("mimeType", "")).startswith("multipart/")
     files = any(part.get("filename") for part, _level in _walk(payload))
-    return Summary(**_row(resource, headers), has_attachments=files if has_tree else None)
+    return Summary(**_row(resource, headers, MOST_IN_A_ROW), has_attachments=files if has_tree else None)
 
 
 def read_message(resource: Resource, fetched: Mapping[str, bytes] | None = None) -> MessageView:
@@ -132,15 +140,15 @@ def find_part(resource: Resource, part_id: str) -> PartSource | None:
     return None
 
 
-def _row(resource: Resource, headers: Headers) -> dict[str, Any]:
+def _row(resource: Resource, headers: Headers, most: int = MAX_ADDRESSES) -> dict[str, Any]:
     sender = from_address(headers)
     return {
         "id": str(resource.get("id", "")),
         "thread_id": str(resource.get("threadId", "")),
         "from_": _from(headers),
-        "to": _addresses(headers, "To"),
-        "cc": _addresses(headers, "Cc"),
-        "subject": header.decode(header.first_value(headers, "Subject")),
+        "to": _addresses(headers, "To", most),
+        "cc": _addresses(headers, "Cc", most),
+        "subject": header.decode(header.first_value(headers, "Subject"))[:_MAX_SUBJECT_CHARS],
         "date": header.parse_date(header.first_value(headers, "Date")),
         "received_at": _received_at(resource.get("internalDate")),
         "snippet": header.clean_text(markup.unescape(str(resource.get("snippet", "")))).strip(),
@@ -153,15 +161,15 @@ def _row(resource: Resource, headers: Headers) -> dict[str, Any]:
 def _from(headers: Headers) -> Address | None:
     """The first From address; where none can be read, what is written there, as a name without an address."""
     values = header.all_values(headers, "From")
-    found = parse_addresses(values)
+    found = parse_addresses(values, most=1)
     if found:
         return found[0]
     written = header.decode(values[0]) if values else ""
     return Address(written, "") if written else None
 
 
-def _addresses(headers: Headers, name: str) -> tuple[Address, ...]:
-    return tuple(parse_addresses(header.all_values(headers, name)))
+def _addresses(headers: Headers, name: str, most: int = MAX_ADDRESSES) -> tuple[Address, ...]:
+    return tuple(parse_addresses(header.all_values(headers, name), most=most))
 
 
 def _received_at(internal_date: object) -> datetime:

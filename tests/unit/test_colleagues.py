@@ -73,7 +73,12 @@ def test_excluded_domains_close_also_headers_that_are_not_well_formed(recipients
 
 @pytest.mark.parametrize(
     "recipients",
-    [", ".join(f"u{number}@x.example" for number in range(MAX_ADDRESSES + 1)), f"{MIA}, {'x' * MAX_HEADER_CHARS}"],
+    [
+        ", ".join(f"u{number}@x.example" for number in range(MAX_ADDRESSES + 1)),
+        f"{MIA}, {'x' * MAX_HEADER_CHARS}",
+        f"{MIA}{',' * 20_000} law@secret.example",
+        f"{MIA}, {'x ' * 50_000} <law@secret.example>",
+    ],
 )
 def test_headers_beyond_our_limits_close_a_mail(recipients: str) -> None:
     """Where not every address could be read, a colleague sees nothing: one of them may be excluded."""

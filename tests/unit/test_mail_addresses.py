@@ -13,8 +13,10 @@ from common.mail.addresses import (
     is_address,
     normalise,
     organisational_domain,
+    parse_address_list,
     parse_addresses,
 )
+from common.mail.limits import MAX_HEADER_CHARS
 
 # RFC 5322, appendix A; RFC 6854; and what real senders make of it.
 LISTS: list[tuple[str, list[tuple[str, str]]]] = [
@@ -170,3 +172,27 @@ def test_address_bombs_cost_little(value: str) -> None:
 def test_a_long_list_is_bounded() -> None:
     """Of a list longer than the limits the first addresses are kept."""
     assert parse_addresses([", ".join(f"u{number}@x.test" for number in range(10_000))])[0] == Address("", "u0@x.test")
+
+
+def test_no_more_addresses_are_read_than_wanted() -> None:
+    """The first addresses are there, and whether they are all."""
+    values = ["Mia <mia@x.test>, Jo <jo@x.test>", "Li <li@x.test>"]
+    two = parse_address_list(values, most=2)
+
+    assert (["mia@x.test", "jo@x.test"], False) == ([one.address for one in two.found], two.complete)
+    assert (3, True) == (len(parse_address_list(values, most=3).found), parse_address_list(values, most=3).complete)
+
+
+@pytest.mark.parametrize("junk", ["," * 50_000, ";" * 50_000, '""' * 50_000, "x " * 50_000, "x, " * 20_000])
+def test_what_stands_behind_junk_is_not_known(junk: str) -> None:
+    """Reading ends where a list goes on without addresses, and says so; what was read until then is kept."""
+    read = parse_address_list([f"mia@x.test, {junk}, jo@x.test"])
+
+    assert (["mia@x.test"], False) == ([one.address for one in read.found], read.complete)
+
+
+def test_an_entry_that_was_cut_is_no_address() -> None:
+    """Of an entry beyond a limit only a piece is known, which may look like another address: it is left out."""
+    cut = "x" * (MAX_HEADER_CHARS - 10) + ", mia@x.test.evil"
+
+    assert [] == parse_address_list([cut]).found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.mail.addresses import Address
 from common.mail.html import SanitisedHtml, contained
-from common.mail.limits import MAX_PARTS, MAX_TEXT_CHARS
+from common.mail.limits import MAX_PARTS, MAX_TEXT_CHARS, MOST_IN_A_ROW
 from common.mail.plain import html_to_text
 from common.mail.reading import (
     SUMMARY_HEADERS,
@@ -357,3 +357,15 @@ def test_real_delivery_reports_are_understood(name: str, expected: list[tuple[st
     """The recipients of real reports come with what became of their mail."""
     found = read_message(mail(f"multipart_report_emails/{name}.eml")).delivery_report or ()
     assert [(report.address, report.action, report.status) for report in found] == expected
+
+
+def test_a_row_has_the_first_recipients_and_the_mail_all() -> None:
+    """A list must not show two thousand recipients fifty times; the opened mail does, once."""
+    addresses = [f"u{number}@x.test" for number in range(MOST_IN_A_ROW + 1)]
+    headers = [{"name": name, "value": ", ".join(addresses)} for name in ("To", "Cc")]
+    message = {"id": "1", "payload": {"mimeType": "text/plain", "headers": headers}}
+
+    row, whole = read_summary(message), read_message(message)
+
+    assert [addresses[:-1]] * 2 == [[one.address for one in found] for found in (row.to, row.cc)]
+    assert [addresses] * 2 == [[one.address for one in found] for found in (whole.to, whole.cc)]
