@@ -69,6 +69,8 @@ _CID = re.compile(r"""(?i)\bcid:([^"'\s<>)]{1,998})""")
 _REPORTS = frozenset({"message/delivery-status", "message/global-delivery-status", "message/disposition-notification"})
 _CALENDARS = frozenset({"text/calendar", "application/ics"})
 _MESSAGES = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
+_MAX_SUBJECT_CHARS = 2_000
+_MAX_CALENDAR_BYTES = 200_000
 
 
 @dataclass(frozen=True)
