@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final
+from typing import IO, Final
 from zoneinfo import ZoneInfo
 
 from common import clock, downloads
@@ -21,16 +21,14 @@ from common.mail.addresses import Address, normalise
 from common.mail.headers import clean_text
 from common.mail.html import text_to_html
 from common.mail.limits import MAX_CONTENT_BYTES, MAX_NAME_CHARS
-from common.mail.reading import missing_bodies, read_message
 from common.mail.replies import plan_forward, plan_reply
 from common.mail.view import Attachment, MessageView
 from common.mail.writing import MailInputError, Outgoing, OutgoingAttachment, compose
-from common.opening import fetch_full
+from common.opening import fetch_full, read_whole
 from common.send_api import DraftBody, Parcel, Recipient
 from common.send_ledger import SEND_HEADER
 from common.session import Access, Session
 
-_MOST_BODIES: Final = 5
 # Each is a call of 20 units; what has more goes as an attachment itself.
 _MOST_CARRIED: Final = 100
 # As ``writing.compose`` takes them; what a stranger's mail has besides is left out of the answer.
@@ -40,12 +38,12 @@ _SENDABLE_CONTENT_ID: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,25
 
 @dataclass(frozen=True, repr=False)
 class Letter:
-    """A mail ready for Gmail: its source, and the conversation that it goes into.
+    """A mail ready for Gmail: the stream of its source, and the conversation that it goes into.
 
     As a context manager it keeps the instance's budget for what it carries along until it is through.
     """
 
-    raw: bytes
+    raw: IO[bytes]
     thread_id: str = ""
     held: ExitStack = field(default_factory=ExitStack)
 
@@ -112,7 +110,7 @@ def _address(session: Session, parcel: Parcel, context: _Context, marker: str) -
     )
 
 
-def _composed(outgoing: Outgoing, *, unaddressed: bool) -> bytes:
+def _composed(outgoing: Outgoing, *, unaddressed: bool) -> IO[bytes]:
     problem: Unprocessable | TooLarge
     try:
         return compose(outgoing, now=clock.now(), unaddressed=unaddressed)
@@ -168,20 +166,10 @@ def _load_context(session: Session, body: DraftBody, held: ExitStack) -> _Contex
         return _Context()
     session.verify_access(Access.READ)
     resource = fetch_full(session.gmail, body.message_id)
-    original = _read_whole(session, resource)
+    original = read_whole(session.gmail, resource)
     if body.mode == "forward":
         return _plan_forward(session, body, resource, original, held)
     return _plan_reply(session, body, original)
-
-
-def _read_whole(session: Session, resource: Message) -> MessageView:
-    """The mail with its long texts, which Gmail keeps apart."""
-    fetched = {
-        one.part_id: session.gmail.fetch_attachment(str(resource["id"]), one.attachment_id)
-        for one in missing_bodies(resource)[:_MOST_BODIES]
-        if one.attachment_id
-    }
-    return read_message(resource, fetched)
 
 
 def _plan_reply(session: Session, body: DraftBody, original: MessageView) -> _Context:

@@ -88,7 +88,9 @@ def fetch_attachment(gmail: Gmail, resource: Message, unverified_part_id: str) -
 def _reserved(size_bytes: int, fetch: Callable[[], bytes], filename: str, content_type: str) -> Download:
     reservation = byte_budget().reserve(size_bytes * COPIES)
     try:
-        return Download(fetch(), filename, content_type, reservation)
+        content = fetch()
+        reservation.resize(len(content))
+        return Download(content, filename, content_type, reservation)
     except BaseException:
         reservation.release()
         raise

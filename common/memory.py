@@ -35,29 +35,34 @@ class ByteBudget:
 
         What is bigger than the whole budget is let through alone: its size has a limit of its own.
         """
-        wanted_bytes = min(size_bytes, self._limit_bytes)
-        with self._lock:
-            if self._held_bytes + wanted_bytes > self._limit_bytes:
-                raise Unavailable("instance-busy", retry_at=clock.now() + _PAUSE)
-            self._held_bytes += wanted_bytes
-        return Reservation(self, wanted_bytes)
+        reservation = Reservation(self)
+        reservation.resize(size_bytes)
+        return reservation
 
-    def _release(self, size_bytes: int) -> None:
+    def _change(self, old_bytes: int, new_bytes: int) -> int:
+        """Holds ``new_bytes``, or the whole budget, in place of ``old_bytes``, and returns how many are held."""
+        wanted_bytes = min(new_bytes, self._limit_bytes)
         with self._lock:
-            self._held_bytes -= size_bytes
+            if wanted_bytes > old_bytes and self._held_bytes + wanted_bytes - old_bytes > self._limit_bytes:
+                raise Unavailable("instance-busy", retry_at=clock.now() + _PAUSE)
+            self._held_bytes += wanted_bytes - old_bytes
+        return wanted_bytes
 
 
 class Reservation:
     """Bytes held; releasing them twice does nothing. As a context manager it releases at the block's end."""
 
-    def __init__(self, budget: ByteBudget, size_bytes: int) -> None:
+    def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
-        self._size_bytes = size_bytes
+        self._size_bytes = 0
+
+    def resize(self, size_bytes: int) -> None:
+        """Holds so many bytes from now on. Raises Unavailable, and holds what it held, where others hold too many."""
+        self._size_bytes = self._budget._change(self._size_bytes, size_bytes)
 
     def release(self) -> None:
         """Gives the bytes back."""
-        size_bytes, self._size_bytes = self._size_bytes, 0
-        self._budget._release(size_bytes)
+        self.resize(0)
 
     def __enter__(self) -> Reservation:
         return self

@@ -70,9 +70,17 @@ class Session:
     calls: list[tuple[str, int]] = field(default_factory=list)
     _rejected: str = field(default="", repr=False)
 
-    def read(self, method: str, request: Any) -> Any:
-        """Executes a request that only reads: after trouble on Gmail's side it is asked once more, for people."""
-        return self._run({method: 1}, lambda http: transport.execute(request, http), repeatable=not self.background)
+    def read(self, method: str, request: Any, *, take: Callable[[int], None] | None = None) -> Any:
+        """Executes a request that only reads: after trouble on Gmail's side it is asked once more, for people.
+
+        ``take`` hears how many bytes of the answer are there, while it comes in; what it raises ends the call.
+        """
+
+        def run(http: Http) -> Any:
+            http.take = take
+            return transport.execute(request, http)
+
+        return self._run({method: 1}, run, repeatable=not self.background)
 
     def read_batch(self, method: str, requests: Mapping[str, Any]) -> dict[str, Any | Trouble]:
         """Executes reads in one HTTP request; each part has its answer or its trouble."""

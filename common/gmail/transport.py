@@ -56,7 +56,10 @@ class Refused(Exception):
 
 
 class Http:
-    """What the library calls an Http, for one use. ``token`` is asked at each request, ``reject`` hears of bad ones."""
+    """What the library calls an Http, for one use. ``token`` is asked at each request, ``reject`` hears of bad ones.
+
+    ``take``, where one is set, hears how many bytes of an answer are there, and may raise to end it.
+    """
 
     def __init__(
         self, token: Callable[[], str], reject: Callable[[str], None], ends_s: float, *, fresh: bool = False
@@ -68,6 +71,7 @@ class Http:
         # A send has a connection of its own: one kept alive may have died, and a lost answer is dear.
         self._pool = _new_pool() if fresh else _shared_pool()
         self._fresh = fresh
+        self.take: Callable[[int], None] | None = None
 
     def renew(self) -> None:
         """The token sent last was refused: the next request is to have another."""
@@ -121,12 +125,15 @@ class Http:
         return answer, content
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        content = bytearray()
+        # Of a BytesIO, getvalue shares its memory.
+        content = io.BytesIO()
         for chunk in response.stream(_CHUNK_BYTES):
-            content += chunk
-            if len(content) > _MAX_ANSWER_BYTES or time.monotonic() > self._ends_s:
+            content.write(chunk)
+            if content.tell() > _MAX_ANSWER_BYTES or time.monotonic() > self._ends_s:
                 raise AnswerLost
-        return bytes(content)
+            if self.take is not None:
+                self.take(content.tell())
+        return content.getvalue()
 
 
 class _NoHttp:
@@ -239,6 +246,7 @@ def media_of(mail: IO[bytes], *, beside_json: bool) -> MediaIoBaseUpload:
     size_bytes = mail.seek(0, io.SEEK_END)
     mail.seek(0)
     resumable = size_bytes > _RESUMABLE_ABOVE_BYTES or (beside_json and not mail.read().isascii())
+    mail.seek(0)
     return MediaIoBaseUpload(mail, mimetype="message/rfc822", chunksize=-1, resumable=resumable)
 
 

@@ -6,6 +6,8 @@ May import only the mail package. Errors name a field and a code, never a value.
 from __future__ import annotations
 
 import re
+import secrets
+from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.header import Header
@@ -17,10 +19,12 @@ from typing import TYPE_CHECKING
 from common.mail.addresses import Address, is_address, normalise, normalise_domain
 from common.mail.filenames import clean_filename
 from common.mail.html import text_to_html
-from common.mail.limits import MAX_CONTENT_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARS, MAX_RECIPIENTS
+from common.mail.limits import MAX_CONTENT_BYTES, MAX_LEVELS, MAX_MESSAGE_BYTES, MAX_NAME_CHARS, MAX_RECIPIENTS
 from common.mail.plain import html_to_text
+from common.mail.stream import Base64, Piece, open_stream
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
@@ -32,6 +36,13 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{0,900}")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,250}")
 _ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_SUBJECT_CHARS = 4_000
+_MAIL = ("message", "rfc822")
+_BINARY = ("application", "octet-stream")
+_FIELD_START = re.compile(rb"[!-9;-~]+[ \t]*:")
+# RFC 5322, 2.1.1.
+_MAX_LINE_BYTES = 998
+# Its base64 is free of padding and longer than chance could repeat.
+_STAND_IN_BYTES = 30
 
 
 class MailInputError(ValueError):
@@ -74,11 +85,12 @@ class Outgoing:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-def compose(draft: Outgoing, *, now: datetime, unaddressed: bool = False) -> bytes:
-    """The mail as RFC 5322 bytes, with ``now`` as its Date. Gmail itself sets the Message-ID.
+def compose(draft: Outgoing, *, now: datetime, unaddressed: bool = False) -> io.BufferedReader:
+    """The mail as a seekable stream of RFC 5322 bytes, with ``now`` as its Date. Gmail itself sets the Message-ID.
 
-    ``unaddressed`` lets it have no recipients yet, as a draft may. Raises MailInputError for line breaks in headers,
-    what is no address, no or more than 500 recipients, more than 25 MB, and text that is no Unicode.
+    Attachments are encoded while it is read. ``unaddressed`` lets it have no recipients yet, as a draft may. Raises
+    MailInputError for line breaks in headers, what is no address, no or more than 500 recipients, more than 25 MB, and
+    text that is no Unicode.
     """
     _verify_recipients(draft, unaddressed=unaddressed)
     _verify_size(draft)
@@ -92,10 +104,10 @@ def compose(draft: Outgoing, *, now: datetime, unaddressed: bool = False) -> byt
     ]
     # Written by hand, for the library folds long message ids into encoded words, which no mailer reads back.
     head = "".join(f"{line}\r\n" for line in lines)
-    message = head.encode("utf-8") + _body(draft).as_bytes(policy=SMTP)
-    if len(message) > MAX_MESSAGE_BYTES:
+    pieces = [head.encode("utf-8"), *_plan_body(draft)]
+    if sum(map(len, pieces)) > MAX_MESSAGE_BYTES:
         raise MailInputError("message-too-large", "attachments")
-    return message
+    return open_stream(pieces)
 
 
 def _recipient_fields(draft: Outgoing) -> list[tuple[str, Sequence[Address]]]:
@@ -188,18 +200,46 @@ def _extra_header(name: str, value: str) -> str:
     return f"{name}: {value}"
 
 
-def _body(draft: Outgoing) -> EmailMessage:
+class _StandIns:
+    """Random words in place of the attachments' contents, while the library writes all that stands around them."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[bytes, Piece]] = []
+
+    def encoded(self, data: bytes) -> bytes:
+        """What the library shall encode in base64 instead of ``data``."""
+        word = secrets.token_bytes(_STAND_IN_BYTES)
+        self._waiting.append((b64encode(word), Base64(data)))
+        return word
+
+    def plain(self, data: bytes) -> str:
+        """What stands for ``data`` that goes out as it is."""
+        word = secrets.token_urlsafe(_STAND_IN_BYTES)
+        self._waiting.append((word.encode(), data))
+        return word
+
+    def replaced(self, written: bytes) -> list[Piece]:
+        """What the library has written, with the contents in place again. They stand in the order of their adding."""
+        pieces: list[Piece] = []
+        for word, content in self._waiting:
+            before, _, written = written.partition(word)
+            pieces += [before, content]
+        return [*pieces, written]
+
+
+def _plan_body(draft: Outgoing) -> list[Piece]:
     message = EmailMessage(policy=SMTP)
+    stand_ins = _StandIns()
     text, html = _texts(draft)
     message.set_content(_as_lines(text, "text"), subtype="plain", charset="utf-8")
     inline = [attachment for attachment in draft.attachments if attachment.content_id]
     if html is not None:
         message.add_alternative(_as_lines(html, "html"), subtype="html", charset="utf-8")
-        _add_related(_last_part(message), inline)
+        _add_related(_last_part(message), inline, stand_ins)
     files = [attachment for attachment in draft.attachments if html is None or not attachment.content_id]
     for attachment in files:
-        _add(message, attachment, disposition="attachment")
-    return message
+        _add(message, attachment, stand_ins)
+    return stand_ins.replaced(message.as_bytes(policy=SMTP))
 
 
 def _last_part(message: EmailMessage) -> EmailMessage:
@@ -226,14 +266,14 @@ def _as_lines(text: str, field_name: str) -> str:
     return text
 
 
-def _add_related(html_part: EmailMessage, attachments: Iterable[OutgoingAttachment]) -> None:
+def _add_related(html_part: EmailMessage, attachments: Iterable[OutgoingAttachment], stand_ins: _StandIns) -> None:
     for attachment in attachments:
         content_id = verify_header_text(attachment.content_id, "attachments")
         if not _CONTENT_ID.fullmatch(content_id):
             raise MailInputError("invalid-content-id", "attachments")
-        maintype, subtype = _content_type(attachment)
+        maintype, subtype = _encodable_type(attachment)
         html_part.add_related(
-            attachment.data,
+            stand_ins.encoded(attachment.data),
             maintype=maintype,
             subtype=subtype,
             cid=f"<{content_id}>",
@@ -242,15 +282,52 @@ def _add_related(html_part: EmailMessage, attachments: Iterable[OutgoingAttachme
         )
 
 
-def _add(message: EmailMessage, attachment: OutgoingAttachment, *, disposition: str) -> None:
-    maintype, subtype = _content_type(attachment)
+def _add(message: EmailMessage, attachment: OutgoingAttachment, stand_ins: _StandIns) -> None:
+    if _content_type(attachment) == _MAIL and _is_mail(attachment.data):
+        _add_mail(message, attachment, stand_ins)
+        return
+    maintype, subtype = _encodable_type(attachment)
     message.add_attachment(
-        attachment.data,
+        stand_ins.encoded(attachment.data),
         maintype=maintype,
         subtype=subtype,
         filename=_filename(attachment),
-        disposition=disposition,
+        disposition="attachment",
     )
+
+
+def _is_mail(data: bytes) -> bool:
+    """Whether the bytes are a mail that may stand in another one as it is: RFC 2046, 5.2.1 allows no encoding."""
+    breaks = data.count(b"\r\n")
+    if not _FIELD_START.match(data) or b"\0" in data or not breaks == data.count(b"\r") == data.count(b"\n"):
+        return False
+    if data.count(b"message/rfc822") > MAX_LEVELS:
+        # A file is safe from parsers that go down into what they find.
+        return False
+    start = 0
+    while start < len(data):
+        end = data.find(b"\r\n", start)
+        end = len(data) if end < 0 else end
+        if end - start > _MAX_LINE_BYTES:
+            return False
+        start = end + 2
+    return True
+
+
+def _add_mail(message: EmailMessage, attachment: OutgoingAttachment, stand_ins: _StandIns) -> None:
+    is_ascii = attachment.data.isascii()
+    part = EmailMessage(policy=SMTP)
+    part["Content-Type"] = "/".join(_MAIL)
+    part["Content-Transfer-Encoding"] = "7bit" if is_ascii else "8bit"
+    part["Content-Disposition"] = "attachment"
+    part.set_param("filename", _filename(attachment), header="Content-Disposition")
+    part.set_payload(stand_ins.plain(attachment.data))
+    if message.get_content_type() != "multipart/mixed":
+        message.make_mixed()
+    message.attach(part)
+    if not is_ascii and "Content-Transfer-Encoding" not in message:
+        # RFC 2045, 6.4: what is around 8-bit data says so too.
+        message["Content-Transfer-Encoding"] = "8bit"
 
 
 def _filename(attachment: OutgoingAttachment) -> str:
@@ -260,7 +337,10 @@ def _filename(attachment: OutgoingAttachment) -> str:
 def _content_type(attachment: OutgoingAttachment) -> tuple[str, str]:
     claimed = verify_header_text(attachment.content_type, "attachments").partition(";")[0].strip().lower()
     found = _CONTENT_TYPE.fullmatch(claimed)
-    # RFC 2045, 6.4: composite types must not be encoded in base64, as every attachment here is.
-    if not found or found[1] in {"multipart", "message"}:
-        return "application", "octet-stream"
-    return found[1], found[2]
+    return (found[1], found[2]) if found else _BINARY
+
+
+def _encodable_type(attachment: OutgoingAttachment) -> tuple[str, str]:
+    # RFC 2045, 6.4: composite types must not be encoded in base64.
+    maintype, subtype = _content_type(attachment)
+    return _BINARY if maintype in {"multipart", "message"} else (maintype, subtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from email import policy
 from email.message import EmailMessage
 
 import pytest
@@ -405,16 +406,18 @@ def test_forward(anna: Stack) -> None:
 
 
 def test_forward_as_attachment(anna: Stack) -> None:
-    """A mail may be forwarded whole, as a file."""
-    message_id = deliver(anna, with_files())
+    """A mail may be forwarded whole, as the mail that it is, byte by byte."""
+    message_id = deliver(anna, with_files().as_bytes(policy=policy.SMTP))
+    source = anna.google.gmail.mailbox(ANNA).message(message_id).raw
     body = {"mode": "forward", "message_id": message_id, "to": [{"address": BEN}], "as_attachment": True}
     post(anna, body | {"text": "Anbei"})
     (arrived,) = received(anna, BEN)
 
     assert "Anbei" == text_of(arrived)
-    assert [("Frage.eml", True)] == [
-        (name, b"Wann kommt es?" in content) for name, content in files_of(arrived).items()
+    assert [("message/rfc822", "Frage.eml")] == [
+        (part.get_content_type(), part.get_filename()) for part in arrived.iter_attachments()
     ]
+    assert source in next(iter(anna.google.gmail.mailbox(BEN).newest_first())).raw
 
 
 def test_forward_of_a_deep_mail(anna: Stack) -> None:

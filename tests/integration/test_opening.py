@@ -78,7 +78,7 @@ def test_bytes_are_held_while_an_answer_goes_out(google: Google, gmail: Gmail, b
 
     response = file_response(fetch_attachment(gmail, resource, "1"))
 
-    assert 4 * 1000 == budget.held_bytes
+    assert 1000 == budget.held_bytes
     response.close()
     assert 0 == budget.held_bytes
 

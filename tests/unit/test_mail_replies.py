@@ -152,7 +152,7 @@ def sent(found: ReplyPlan | ForwardPlan) -> bytes:
         from_=Address("Anna", "anna@demo-crm.example"), to=people, subject=found.subject, text=found.quoted_text,
         html=found.quoted_html, in_reply_to=thread[0], references=thread[1],
     )  # fmt: skip
-    return compose(draft, now=NOW)
+    return compose(draft, now=NOW).read()
 
 
 @settings(deadline=None)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -19,11 +21,12 @@ from common.mail.writing import MailInputError, Outgoing, OutgoingAttachment, co
 NOW = datetime(2026, 2, 3, 10, 15, tzinfo=UTC)
 ANNA = Address("Anna Müller", "anna@demo-crm.example")
 MIA = Address("Mia", "mia@customer.example")
+MEGABYTE = 1024 * 1024
 DRAFT = Outgoing(from_=ANNA, to=[MIA], subject="Angebot", text="Hello")
 
 
 def composed(**changes: Any) -> bytes:
-    return compose(replace(DRAFT, **changes), now=NOW)
+    return compose(replace(DRAFT, **changes), now=NOW).read()
 
 
 def parsed(raw: bytes) -> EmailMessage:
@@ -100,6 +103,64 @@ def test_what_cannot_be_encoded_in_base64_is_sent_as_bytes(content_type: str, ex
     """Composite and unreadable types become octet streams (RFC 2045, 6.4)."""
     message = parsed(composed(attachments=[OutgoingAttachment("a.eml", content_type, b"From: x\n\ny")]))
     assert [part.get_content_type() for part in message.iter_attachments()] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("source", "encoding"),
+    [
+        (b"Subject: x\r\n\r\ny\r\n" + b"z" * 998, "7bit"),
+        ("From: Jörg\r\n\r\nKöln\r\n".encode(), "8bit"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", "7bit"),
+    ],
+)
+def test_a_mail_is_attached_as_it_is(source: bytes, encoding: str) -> None:
+    """A mail in a mail stands there byte by byte, without an encoding (RFC 2046, 5.2.1)."""
+    files = [
+        OutgoingAttachment("Grüße.eml", "message/rfc822", source),
+        OutgoingAttachment("a", "application/pdf", b"x"),
+    ]
+    raw = composed(html="<b>x</b>", attachments=files)
+    message = parsed(raw)
+    first, second = message.iter_attachments()
+    assert (first.get_content_type(), first["Content-Transfer-Encoding"]) == ("message/rfc822", encoding)
+    assert (first.get_content_disposition(), first.get_filename()) == ("attachment", "Grüße.eml")
+    assert f"\r\n\r\n{source.decode()}\r\n--{message.get_boundary()}\r\n".encode() in raw
+    assert (message["Content-Transfer-Encoding"] == "8bit", content(second)) == (encoding == "8bit", b"x")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"Subject: x\r\n\r\n" + b"z" * 999,
+        b"Subject: x\r\n\r\n\0",
+        b"Subject: x\r\n\r\ny\nz",
+        b"Subject: x\r\n\r\ny\rz",
+        b"no field\r\n\r\nz",
+        b"Content-Type: message/rfc822\r\n\r\n" * 60,
+        b"",
+    ],
+)
+def test_a_mail_that_cannot_stand_as_it_is_is_a_file(source: bytes) -> None:
+    """Lines too long, NULs, bare line ends, nesting without reason, and what is no mail go as bytes, unchanged."""
+    message = parsed(composed(attachments=[OutgoingAttachment("a.eml", "message/rfc822", source)]))
+    (part,) = message.iter_attachments()
+    assert (part.get_content_type(), content(part)) == ("application/octet-stream", source)
+
+
+def test_attachments_are_not_copied() -> None:
+    """A mail holds the contents that it was given, and encodes them while it is read."""
+    data = bytes(4 * MEGABYTE)
+    tracemalloc.start()
+    mail = compose(replace(DRAFT, attachments=[OutgoingAttachment("a", "a/b", data)]), now=NOW)
+    sizes = [len(piece) for piece in iter(lambda: mail.read(16 * 1024), b"")]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(sizes) == mail.seek(0, io.SEEK_END) == len(mail_of(data))
+    assert peak_bytes < MEGABYTE
+
+
+def mail_of(data: bytes) -> bytes:
+    return composed(attachments=[OutgoingAttachment("a", "a/b", data)])
 
 
 def test_threading_headers_stand_as_given() -> None:

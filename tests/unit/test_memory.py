@@ -46,6 +46,23 @@ def test_bigger_than_the_budget_goes_alone() -> None:
     assert 0 == budget.held_bytes
 
 
+def test_reservation_may_grow_and_shrink() -> None:
+    """A reservation follows what is really held; one that cannot grow keeps what it has, and shrinks all the same."""
+    budget = ByteBudget(100)
+    first, second = budget.reserve(60), budget.reserve(30)
+
+    with pytest.raises(Unavailable):
+        second.resize(41)
+    kept = budget.held_bytes
+    second.resize(40)
+    first.resize(10)
+
+    assert (90, 50) == (kept, budget.held_bytes)
+    second.resize(90)
+    second.release()
+    assert 10 == budget.held_bytes
+
+
 def test_error_gives_the_bytes_back() -> None:
     """A block that fails holds nothing afterwards."""
     budget = ByteBudget(100)

@@ -14,6 +14,7 @@ import requests
 from werkzeug import Request
 
 from common import config, memory
+from common.config import Config
 from common.errors import BadRequest, TooLarge, Unavailable
 from common.mail.writing import OutgoingAttachment
 from common.memory import byte_budget
@@ -37,9 +38,10 @@ sys.addaudithook(_note)
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A configuration with a megabyte for uploads, and room for one of them."""
+    """A configuration with a megabyte for uploads, in the defaults' proportion to the budget."""
+    room = str(Config.body_budget_bytes * MEGABYTE // Config.max_upload_bytes)
     values = {
-        "PROJECT_ID": "p", "REGION": "r", "MAX_UPLOAD_BYTES": str(MEGABYTE), "BODY_BUDGET_BYTES": str(8 * MEGABYTE),
+        "PROJECT_ID": "p", "REGION": "r", "MAX_UPLOAD_BYTES": str(MEGABYTE), "BODY_BUDGET_BYTES": room,
         "HMAC_KEY": base64.b64encode(b"h" * 32).decode(),
     }  # fmt: skip
     for name, value in values.items():
@@ -119,14 +121,16 @@ def test_too_big(length: int | None) -> None:
 
 
 def test_budget_is_held_while_the_mail_is_handled() -> None:
-    """While one mail fills the instance the next one is told to come again; after it there is room."""
+    """Three mails of the greatest size are taken at once, a fourth is told to come again; after one there is room."""
     sent = multipart(("file", ("big.bin", b"x" * MEGABYTE, "application/octet-stream")))
-    with receive(call(*sent), SendBody):
-        with pytest.raises(Unavailable) as refusal, receive(call(*sent), SendBody):
-            pass
-        assert refusal.value.retry_at is not None
-    with receive(call(*sent), SendBody) as parcel:
-        assert 1 == len(parcel.files)
+    with receive(call(*sent), SendBody), receive(call(*sent), SendBody):
+        with receive(call(*sent), SendBody):
+            with pytest.raises(Unavailable) as refusal, receive(call(*sent), SendBody):
+                pass
+            assert ("instance-busy", True) == (refusal.value.code, refusal.value.retry_at is not None)
+        with receive(call(*sent), SendBody) as parcel:
+            assert 1 == len(parcel.files)
+    assert 0 == byte_budget().held_bytes
 
 
 def test_json_of_a_multipart_is_limited() -> None:
