@@ -18,8 +18,40 @@ None of their texts may ever hold anything of a mail, a token or an address.
 
 from __future__ import annotations
 
+import inspect
+import traceback
 from datetime import datetime
 from http import HTTPStatus
+from types import FrameType
+from typing import Final
+
+# Emptying one that may go on would end it.
+_IS_RESUMABLE: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+def empty_frames(error: BaseException) -> None:
+    """Lets go of what the functions held that an error has ended, whole mails too.
+
+    An error that one of them knows by name would keep all of them until the garbage collector comes by.
+    """
+    known: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in known:
+        known.add(id(link))
+        for frame, _line in traceback.walk_tb(link.__traceback__):
+            _empty(frame)
+        link = link.__cause__ or link.__context__
+
+
+def _empty(frame: FrameType | None) -> None:
+    # Interceptors of gRPC know the error, too, and only their callees are in the traceback.
+    while frame is not None and not frame.f_code.co_flags & _IS_RESUMABLE:
+        try:
+            frame.clear()
+        except RuntimeError:
+            # It is still running, and so are its callers.
+            return
+        frame = frame.f_back
 
 
 class Problem(Exception):

@@ -21,7 +21,16 @@ from werkzeug import Request, Response
 
 from common import auth, clock, log
 from common.config import config
-from common.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Problem, TooLarge, Unavailable
+from common.errors import (
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unavailable,
+    empty_frames,
+)
 from common.keys import decode_id
 
 T = TypeVar("T")
@@ -206,17 +215,22 @@ class App:
             else:
                 route, params = self._find(request)
                 response = route.handler(Call(request, params, authenticate(route.who, request)))
-        except Problem as problem:
-            response = problem_response(problem)
-        except _PASSING as error:
-            log.failure("upstream", error, function=self.name, route=route.template if route else None)
-            response = problem_response(Unavailable())
-        except Exception as error:  # noqa: BLE001  (the last line of defence: told by class and frames alone)
-            log.failure("crash", error, function=self.name, route=route.template if route else None)
-            response = problem_response(Problem())
+        except Exception as error:  # noqa: BLE001  (the last line of defence)
+            response = problem_response(self._told(error, route))
+            empty_frames(error)
         _add_headers(request, response)
         self._log(request, route, response, started_s)
         return response
+
+    def _told(self, error: Exception, route: Route | None) -> Problem:
+        """What the caller is told of an error; one that no handler foresaw is logged by class and frames alone."""
+        if isinstance(error, Problem):
+            return error
+        passes = isinstance(error, _PASSING)
+        log.failure(
+            "upstream" if passes else "crash", error, function=self.name, route=route.template if route else None
+        )
+        return Unavailable() if passes else Problem()
 
     def _answer_unrouted(self, _error: Exception) -> Response:
         """What never reaches a route, /robots.txt and a path with a line break, is not found as all else is."""

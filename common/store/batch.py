@@ -15,6 +15,7 @@ from google.api_core.retry import Retry, if_exception_type
 from google.cloud import firestore
 
 from common import clock
+from common.errors import empty_frames
 
 T = TypeVar("T")
 
@@ -114,6 +115,8 @@ class Batch:
         try:
             return list(collected.commit(retry=retry, timeout=CALL_TIMEOUT_S))
         except _MISSED as error:
+            # The libraries' frames know their error, and would keep the caller's, and its mail, for a while.
+            empty_frames(error)
             if doubts:
                 # An earlier try may have been the one that won: only the caller's next read can tell.
                 raise doubts[-1] from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -751,3 +753,31 @@ def test_a_lost_race_costs_no_reads(metered: Store, embedded: Backend) -> None:
         batch.commit()
 
     assert 0 == embedded.reads(mark)
+
+
+class Large:
+    """What a function holds while it writes."""
+
+
+def test_a_lost_write_keeps_nothing_of_who_made_it(store: Store) -> None:
+    """Who came second holds nothing any longer once it has ended, before any garbage collection."""
+    send = Send(
+        user_id="anna", key_hash="lost", body_hash="b", state=SendState.CLAIMED, version=1, generation="g",
+        expires_at=LATER, changed_at=NOW, marker="m",
+    )  # fmt: skip
+    store.sends.create(send)
+
+    def lose() -> weakref.ref[Large]:
+        large = Large()
+        kept = weakref.ref(large)
+        try:
+            store.sends.create(send)
+        except Lost:
+            return kept
+        raise AssertionError("it was created twice")
+
+    gc.disable()
+    try:
+        assert lose()() is None
+    finally:
+        gc.enable()

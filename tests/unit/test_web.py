@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +50,22 @@ def get_thing(call: Call) -> Response:
             raise google_errors.ServiceUnavailable("xylophone")  # type: ignore[no-untyped-call]
         case _:
             return no_content()
+
+
+class Large:
+    """What a handler holds while it runs."""
+
+
+held: list[weakref.ref[Large]] = []
+
+
+@app.route("GET", "/held", ANYONE)
+def get_held(_call: Call) -> Response:
+    large = Large()
+    held.append(weakref.ref(large))
+    problem = NotFound()
+    # An error that its own frame knows by name.
+    raise problem
 
 
 @app.route("GET", "/mine", USER)
@@ -154,6 +172,17 @@ def test_a_time_to_try_again_becomes_retry_after(client: Client) -> None:
     assert (429, "10", True) == (
         response.status_code, response.headers["Retry-After"], problem(response)["retryable"],
     )  # fmt: skip
+
+
+def test_what_a_failed_handler_held_is_let_go_of(client: Client) -> None:
+    """Whatever way a request ends, a mail that it held is not kept until the garbage collector comes by."""
+    gc.disable()
+    try:
+        client.get("/held")
+        assert [None] == [one() for one in held]
+    finally:
+        gc.enable()
+        held.clear()
 
 
 def test_a_crash_tells_nothing(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
