@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 from msgspec import Struct
@@ -67,6 +67,21 @@ class RecipientReportRow(Struct, kw_only=True):
     diagnostic: str
 
 
+class InvitationRow(Struct, kw_only=True):
+    """The event of a mail's calendar file: times, or dates where it takes whole days (``ends_on`` is the day after)."""
+
+    summary: str
+    location: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    starts_on: date | None
+    ends_on: date | None
+    organizer: Person | None
+    attendees: list[Person]
+    recurring: bool
+    status: str
+
+
 class Frame(Struct, kw_only=True):
     """How to show ``html``: a frame with this sandbox attribute, whose document has this policy and style."""
 
@@ -89,6 +104,7 @@ class MessageAnswer(MessageRow, kw_only=True):
     attachments: list[AttachmentRow]
     delivery_report: list[RecipientReportRow] | None
     calendar_method: str | None
+    invitation: InvitationRow | None
     cut: bool
     body_left_out: bool = False
     frame: Frame | None = None

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from common.mail import headers as header
 from common.mail.addresses import Address, from_address, parse_addresses
 from common.mail.authentication import is_authenticated
+from common.mail.calendar import parse_invitation
 from common.mail.filenames import clean_filename
 from common.mail.html import INLINE_IMAGE_TYPES, text_to_html
 from common.mail.limits import (
@@ -31,7 +32,7 @@ from common.mail.limits import (
 )
 from common.mail.plain import html_to_text
 from common.mail.reports import parse_delivery_report, parse_failed_recipients
-from common.mail.view import Attachment, AttachmentKind, MessageView, RecipientReport, Summary
+from common.mail.view import Attachment, AttachmentKind, Invitation, MessageView, RecipientReport, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,9 +69,9 @@ _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 _CID = re.compile(r"""(?i)\bcid:([^"'\s<>)]{1,998})""")
 _REPORTS = frozenset({"message/delivery-status", "message/global-delivery-status", "message/disposition-notification"})
 _CALENDARS = frozenset({"text/calendar", "application/ics"})
-_MESSAGES = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 _MAX_SUBJECT_CHARS = 2_000
 _MAX_CALENDAR_BYTES = 200_000
+_MESSAGES = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def read_message(resource: Resource, fetched: Mapping[str, bytes] | None = None)
         attachments=tuple(_with_inline(file, shown) for file in reader.attachments),
         delivery_report=reader.delivery_report or _failed_recipients(headers),
         calendar_method=reader.calendar_method,
+        invitation=reader.invitation,
         cut=reader.cut or len(text or "") > MAX_TEXT_CHARS,
     )
 
@@ -132,6 +134,15 @@ def missing_bodies(resource: Resource) -> list[PartSource]:
     reader = _Reader({})
     reader.bodies(_mapping(resource.get("payload")), 0)
     return reader.missing
+
+
+def missing_calendar(resource: Resource) -> PartSource | None:
+    """The calendar part that has to be fetched by attachment id before ``read_message`` can say what it invites to."""
+    parts = [part for part, _level in _walk(_mapping(resource.get("payload"))) if _mime_type(part) in _CALENDARS]
+    sources = [_source(part) for part in parts]
+    if any(source.data for source in sources):
+        return None
+    return next((one for one in sources if one.attachment_id and one.size_bytes <= _MAX_CALENDAR_BYTES), None)
 
 
 def find_part(resource: Resource, part_id: str) -> PartSource | None:
@@ -206,6 +217,7 @@ class _Reader:
         self.missing: list[PartSource] = []
         self.delivery_report: tuple[RecipientReport, ...] | None = None
         self.calendar_method: str | None = None
+        self.invitation: Invitation | None = None
         self.cut = False
         self._parts = 0
 
@@ -244,7 +256,7 @@ class _Reader:
                 return []
         self.attachments.append(_attachment(part, kind))
         if kind in _CALENDARS:
-            self.calendar_method = self.calendar_method or _calendar_method(part)
+            self._read_calendar(part)
         return []
 
     def _text(self, part: Resource) -> str | None:
@@ -257,6 +269,12 @@ class _Reader:
             return None
         self.cut = self.cut or len(data) > MAX_BODY_BYTES
         return header.clean_text(data[:MAX_BODY_BYTES].decode("utf-8", "replace"))
+
+    def _read_calendar(self, part: Resource) -> None:
+        self.calendar_method = self.calendar_method or _calendar_method(part)
+        data = self.fetched.get(_part_id(part)) or _source(part).data
+        if data and not self.invitation:
+            self.invitation = parse_invitation(data[:MAX_BODY_BYTES].decode("utf-8", "replace"))
 
     def _read_report(self, part: Resource) -> None:
         text = self._text(part) or ""

@@ -12,7 +12,7 @@ from common.mail.html import SanitisedHtml, contained, sanitise, text_to_html
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from common.mail.addresses import Address
 
@@ -43,6 +43,22 @@ class RecipientReport:
     action: str
     status: str
     diagnostic: str
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What a calendar file says of its event: times in UTC, or dates for whole days (``ends_on`` is the day after)."""
+
+    summary: str
+    location: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    starts_on: date | None
+    ends_on: date | None
+    organizer: Address | None
+    attendees: tuple[Address, ...]
+    recurring: bool
+    status: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,7 @@ class MessageView(Summary):
     attachments: tuple[Attachment, ...]
     delivery_report: tuple[RecipientReport, ...] | None
     calendar_method: str | None
+    invitation: Invitation | None
     cut: bool
 
 
@@ -133,7 +150,17 @@ def as_json(view: MessageView, body: SanitisedHtml, *, with_bcc: bool = False) -
         "attachments": [_attachment(attachment) for attachment in view.attachments],
         "delivery_report": None if view.delivery_report is None else [vars(report) for report in view.delivery_report],
         "calendar_method": view.calendar_method,
+        "invitation": _invitation(view.invitation) if view.invitation else None,
         "cut": view.cut or body.cut,
+    }
+
+
+def _invitation(invitation: Invitation) -> dict[str, object]:
+    organizer = invitation.organizer
+    return {
+        **vars(invitation),
+        "organizer": _address(organizer) if organizer else None,
+        "attendees": _addresses(invitation.attendees),
     }
 
 

@@ -168,6 +168,10 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+_LONGEST_PARSED_CHARS = 200_000
+_MOST_COMMENTS = 200
+
+
 def addresses(raw: bytes, *names: str) -> list[str]:
     """The addresses in those header fields, lower-case, in their order; display names are not looked at."""
     header, _ = split_header(raw)
@@ -175,7 +179,10 @@ def addresses(raw: bytes, *names: str) -> list[str]:
     for name, whole in fields(header):
         if name in names:
             value = unfold(guess_text(whole.split(b":", 1)[-1]))
-            parsed = [address.strip().lower() for _, address in getaddresses([value]) if "@" in address]
+            # Nested without end, or a million of them, is nothing for Python's parser.
+            is_short = len(value) <= _LONGEST_PARSED_CHARS and value.count("(") <= _MOST_COMMENTS
+            pairs = getaddresses([value]) if is_short else []
+            parsed = [address.strip().lower() for _, address in pairs if "@" in address]
             # Python's parser gives up on some lists that mail servers read all the same.
             found += parsed or [address.lower() for address in _ADDRESS.findall(value)]
     return found

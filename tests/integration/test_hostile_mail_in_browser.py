@@ -85,7 +85,7 @@ def hostile_mail(name: str, body: str, kind: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def opened(_running_stack: Stack) -> Opened:
+def opened(browser: Browser, _running_stack: Stack) -> Opened:
     """Every attack delivered to Anna and opened by her, in each of the three ways."""
     stack = _running_stack
     stack.reset()
