@@ -17,7 +17,7 @@ Key = tuple[int, str]
 _LOWEST: Final[Key] = (-1, "")
 _HIGHEST: Final = 2**63
 # So many mails of one mailbox are remembered as passed.
-_MOST_PASSED: Final = 40
+_MOST_PASSED: Final = 100
 # So many entries of which a copy may still come are remembered.
 MOST_REMEMBERED: Final = 50
 
@@ -80,10 +80,9 @@ class Part:
             return _LOWEST
         if self.looked_at:
             return min(self.looked_at)
-        if self.position is None or not self.repeated:
+        if self.position is None or self.troubled or not self.repeated:
             return _top_ms(self.position), ""
-        # More mails of one second than are remembered: the rest of that second is passed over, or it would never end.
-        return self.position.received_ms // 1000 * 1000 - 1, ""
+        return _end_of_the_second_before(self.position.received_ms), ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +154,10 @@ def _merge(parts: Sequence[Part], told_before: Mapping[str, Collection[str]]) ->
     return entries, list(repeats.values())
 
 
+def _end_of_the_second_before(at_ms: int) -> int:
+    return at_ms // 1000 * 1000 - 1
+
+
 def _top_ms(position: Position | None) -> int:
     return position.received_ms if position else _HIGHEST
 
@@ -170,7 +173,10 @@ def _advance(part: Part, cut: Key, copies: Sequence[Copy]) -> Position | None:
     done = [*part.position.passed] if part.position else []
     done += [key for key in part.looked_at if key >= bound]
     done += [copy.key for copy in copies if copy.owner == part.owner]
-    passed = [key for key in dict.fromkeys(done) if key[0] // 1000 <= at_ms // 1000]
+    if len({key for key in done if key[0] // 1000 == at_ms // 1000}) > _MOST_PASSED:
+        # Else those forgotten would come again, and again. What of this second was not told yet is passed over.
+        at_ms = _end_of_the_second_before(at_ms)
+    passed = sorted({key for key in done if key[0] // 1000 <= at_ms // 1000})
     if at_ms == _HIGHEST and not passed:
         return None
     return Position(at_ms, tuple(passed[-_MOST_PASSED:]))
