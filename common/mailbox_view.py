@@ -20,11 +20,14 @@ from common.gmail.client import Gmail
 from common.gmail.errors import HistoryLost
 from common.gmail.results import Fetched, HistoryPage, Message, MessagePage
 from common.mail.reading import SUMMARY_FIELDS, SUMMARY_HEADERS, read_summary
+from common.memory import byte_budget
+from common.opening import COPIES
 from common.paging import parse_page, seal_page
 from common.reading_api import MessageRow, Missing, row
 from common.session import Session
 
 _HIDDEN_PLACES: Final = frozenset({"SPAM", "TRASH"})
+_MOST_HELD_BYTES: Final = 2 * 1024 * 1024
 _KEPT_HEADERS: Final = frozenset(name.lower() for name in SUMMARY_HEADERS)
 
 
@@ -107,8 +110,14 @@ def missing(fetched: Fetched) -> list[Missing]:
 
 
 def fetch_summaries(gmail: Gmail, ids: Iterable[str]) -> Fetched:
-    """The messages with what ``read_summary`` needs, in batches."""
-    return gmail.fetch_messages(ids, fields=SUMMARY_FIELDS)
+    """The messages with what ``read_summary`` needs, in batches. Raises Unavailable where the instance is full.
+
+    Their headers may hold half a megabyte each, so that the bytes count while they come in.
+    """
+    with byte_budget().reserve(0) as reservation:
+        return gmail.fetch_messages(
+            ids, fields=SUMMARY_FIELDS, take=lambda read_bytes: reservation.resize(read_bytes * COPIES)
+        )
 
 
 def _fetch_page(session: Session, query: _Query) -> _Page:
@@ -123,8 +132,10 @@ def _fetch_page(session: Session, query: _Query) -> _Page:
     if page.fetched.failed and not page.messages:
         raise next(iter(page.fetched.failed.values()))
     trimmed = {one: msgspec.Raw(msgspec.json.encode(_trim(message))) for one, message in page.messages.items()}
-    held = _Held(page.history_id, trimmed)
-    answers().put(key, msgspec.json.encode(held), fetched_at=page.fetched_at)
+    held = msgspec.json.encode(_Held(page.history_id, trimmed))
+    # One page of mails with huge headers must not drive out everybody else's.
+    if len(held) <= _MOST_HELD_BYTES:
+        answers().put(key, held, fetched_at=page.fetched_at)
     return page
 
 

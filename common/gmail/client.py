@@ -151,25 +151,35 @@ class Gmail:
         return _decode(self.fetch_message(message_id, format="raw", fields="raw")["raw"])
 
     def fetch_messages(
-        self, ids: Iterable[str], *, format: str = "full", fields: str = "", headers: Sequence[str] = ()
+        self,
+        ids: Iterable[str],
+        *,
+        format: str = "full",
+        fields: str = "",
+        headers: Sequence[str] = (),
+        take: Callable[[int], None] | None = None,
     ) -> Fetched:
-        """The messages, in batches. What one message fails of is filed; raised are ReauthRequired and Unavailable."""
+        """The messages, in batches. What one message fails of is filed; raised are ReauthRequired and Unavailable.
 
-        def request(message_id: str) -> Any:
-            return _get_request(message_id, format, fields, headers)
+        Raised is, too, what ``take`` does: it hears the bytes read of each batch.
+        """
+
+        def fetch(some: list[str]) -> dict[str, Any]:
+            requests = {key: _get_request(key, format, fields, headers) for key in some}
+            return self._session.read_batch("users.messages.get", requests, take=take)
 
         fetched = Fetched()
         waiting = list(dict.fromkeys(ids))
         for start in range(0, len(waiting), _BATCH):
-            self._fetch_batch(waiting[start : start + _BATCH], fetched, request)
+            self._fetch_batch(waiting[start : start + _BATCH], fetched, fetch)
         return fetched
 
-    def _fetch_batch(self, ids: list[str], fetched: Fetched, request: Callable[[str], Any]) -> None:
+    def _fetch_batch(self, ids: list[str], fetched: Fetched, fetch: Callable[[list[str]], dict[str, Any]]) -> None:
         attempt, size, waiting = 0, _BATCH, ids
         while waiting:
             again: list[str] = []
             for start in range(0, len(waiting), size):
-                parts = self._fetch_parts(waiting[start : start + size], fetched, request)
+                parts = self._fetch_parts(waiting[start : start + size], fetched, fetch)
                 again += [key for key, part in parts.items() if self._file(key, part, fetched, attempt)]
             attempt, size, waiting = attempt + 1, _BATCH_AGAIN, again
             if waiting and not self._pause(attempt):
@@ -180,9 +190,11 @@ class Gmail:
         is_over = hint is not None and hint > clock.now() and self._session.sit_out(hint)
         return is_over or self._session.back_off(attempt)
 
-    def _fetch_parts(self, ids: list[str], fetched: Fetched, request: Callable[[str], Any]) -> dict[str, Any]:
+    def _fetch_parts(
+        self, ids: list[str], fetched: Fetched, fetch: Callable[[list[str]], dict[str, Any]]
+    ) -> dict[str, Any]:
         try:
-            return self._session.read_batch("users.messages.get", {key: request(key) for key in ids})
+            return fetch(ids)
         except RateLimited as problem:
             fetched.failed.update(dict.fromkeys(ids, problem))
             return {}

@@ -82,10 +82,16 @@ class Session:
 
         return self._run({method: 1}, run, repeatable=not self.background)
 
-    def read_batch(self, method: str, requests: Mapping[str, Any]) -> dict[str, Any | Trouble]:
-        """Executes reads in one HTTP request; each part has its answer or its trouble."""
-        cost = {method: len(requests)}
-        parts = self._run(cost, lambda http: transport.execute_batch(requests, http), repeatable=not self.background)
+    def read_batch(
+        self, method: str, requests: Mapping[str, Any], *, take: Callable[[int], None] | None = None
+    ) -> dict[str, Any | Trouble]:
+        """Executes reads in one HTTP request; each part has its answer or its trouble. ``take`` as of ``read``."""
+
+        def run(http: Http) -> dict[str, Any | Refused]:
+            http.take = take
+            return transport.execute_batch(requests, http)
+
+        parts = self._run({method: len(requests)}, run, repeatable=not self.background)
         return {key: self._hear(part, method) if isinstance(part, Refused) else part for key, part in parts.items()}
 
     def write(self, method: str, request: Any) -> Any:

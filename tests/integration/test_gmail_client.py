@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common import clock
-from common.errors import BadRequest, Conflict, NotFound, ReauthRequired
+from common.errors import BadRequest, Conflict, NotFound, ReauthRequired, Unavailable
 from common.gmail.client import Gmail, open_gmail
 from common.gmail.errors import HistoryLost
 from common.gmail.results import DraftRef, Label, SendAs
@@ -115,6 +115,22 @@ def test_more_than_fifty_go_in_batches(google: Google, gmail: Gmail) -> None:
     requests = [call.http_id for call in google.ledger.since(before, service="gmail")]
 
     assert (set(ids), 60, 2) == (set(fetched.messages), len(requests), len(set(requests)))
+
+
+def test_bytes_of_a_batch_are_heard_while_they_come(google: Google, gmail: Gmail) -> None:
+    """Who fetches many messages hears how much of them is there, and ends it by what is raised then."""
+    ids = deliver(google, 6, raw=mail(to=", ".join(f"u{number}@customer.example" for number in range(5_000))))
+    heard: list[int] = []
+
+    def refuse(read_bytes: int) -> None:
+        if read_bytes > 300_000:
+            raise Unavailable("instance-busy")
+
+    assert set(ids) == set(gmail.fetch_messages(ids, take=heard.append).messages)
+    assert (sorted(heard), True) == (heard, heard[-1] > 600_000)
+    with pytest.raises(Unavailable) as refusal:
+        gmail.fetch_messages(ids, take=refuse)
+    assert "instance-busy" == refusal.value.code
 
 
 def test_gone_messages_are_told_apart(google: Google, gmail: Gmail) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from common.errors import Unavailable
 from common.gmail.budget import AT_ONCE
+from common.gmail.client import open_gmail
+from common.mailbox_view import fetch_summaries
+from common.memory import byte_budget
 from local.crm.people import ANNA
 from local.faults import Fault
 from local.ledger import Call, sequential_round_trips, units
 from local.stack import Stack
+from tests.integration.google_rig import running
 from tests.integration.mailbox_rig import MIA, SEARCH, counted, gmail_calls, ids_of, refusal, search
 
 pytestmark = pytest.mark.integration
@@ -116,6 +122,36 @@ def test_more_changes_than_one_page_of_history(anna: Stack) -> None:
     assert {**WARM, "messages.get": 3} == counted(calls)
     assert [True, False, True] == [row["unread"] for row in answer.json()["messages"]]
     assert WARM == counted(asked(anna)[1])
+
+
+def test_page_of_huge_headers_is_not_remembered(anna: Stack) -> None:
+    """Mails whose headers would fill the memory of all are listed, each with its first recipients, and fetched anew."""
+    recipients = ", ".join(f"customer{number}@customer.example" for number in range(12_000))
+    raw = f"From: {MIA}\r\nTo: {recipients}\r\nSubject: All\r\n\r\nHello\r\n".encode()
+    ids = [anna.deliver(raw, to=ANNA.email)[ANNA.email] for _ in range(6)][::-1]
+
+    first, _ = asked(anna)
+    _, calls = asked(anna)
+
+    assert (ids, {100}) == (ids_of(first.json()), {len(row["to"]) for row in first.json()["messages"]})
+    assert {**COLD, "messages.get": 6} == counted(calls)
+
+
+def test_full_instance_lists_nothing_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where others hold all bytes a page is refused for now, and one that was listed holds nothing."""
+    with running(monkeypatch, tmp_path) as google:
+        byte_budget.cache_clear()
+        gmail = open_gmail(google.connect())
+        raw = f"From: {MIA}\r\nTo: {ANNA.email}\r\n\r\nHello\r\n".encode()
+        mail_id = google.gmail.deliver(raw, to=ANNA.email)[ANNA.email]
+
+        with byte_budget().reserve(10**12), pytest.raises(Unavailable) as refused:
+            fetch_summaries(gmail, [mail_id])
+
+        assert ("instance-busy", True) == (refused.value.code, refused.value.retry_at is not None)
+        assert [mail_id] == list(fetch_summaries(gmail, [mail_id]).messages)
+        assert 0 == byte_budget().held_bytes
+        byte_budget.cache_clear()
 
 
 # ---- Who is served
