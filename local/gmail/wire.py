@@ -39,15 +39,14 @@ def split_header(raw: bytes) -> tuple[bytes, bytes]:
 
 def fields(header: bytes) -> list[tuple[str, bytes]]:
     """The block's fields: lower-case name, whole bytes with folds and line end. A line that is no field has no name."""
-    found: list[tuple[str, bytes]] = []
+    found: list[tuple[str, list[bytes]]] = []
     for line in header.splitlines(keepends=True):
         if line[:1] in (b" ", b"\t") and found:
-            name, before = found.pop()
-            found.append((name, before + line))
+            found[-1][1].append(line)
             continue
         match = _FIELD_NAME.match(line)
-        found.append((match.group(1).decode("ascii").lower() if match else "", line))
-    return found
+        found.append((match.group(1).decode("ascii").lower() if match else "", [line]))
+    return [(name, b"".join(lines)) for name, lines in found]
 
 
 def without(raw: bytes, *names: str) -> bytes:

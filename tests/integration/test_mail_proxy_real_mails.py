@@ -67,39 +67,50 @@ def texts_with_a_declared_charset(raw: bytes) -> list[str]:
     return found
 
 
-def named_files(raw: bytes) -> int:
-    """How many parts have a file name, those within attached mails left out."""
-    count, parts = 0, [message_from_bytes(raw)]
+def named_files(raw: bytes) -> list[bytes | None]:
+    """The contents of the parts with a file name, those within attached mails left out; None of an attached mail."""
+    found: list[bytes | None] = []
+    parts = [message_from_bytes(raw)]
     while parts:
         part = parts.pop()
-        count += bool(part.get_filename())
+        if part.get_filename():
+            content = part.get_payload(decode=True)
+            found.append(content if isinstance(content, bytes) else None)
         if part.get_content_maintype() == "multipart":
             parts += [child for child in part.get_payload() if isinstance(child, Message)]
-    return count
+    return found
 
 
 def test_real_mails_are_listed_opened_and_saved(
     stack: Stack, sources: dict[str, bytes], delivered: dict[str, str]
 ) -> None:
-    """Every mail is on a page, opens with its conversation, and hands out its source and all its files."""
+    """Every mail is on a page, opens with its conversation, and hands out its source and its files, byte for byte."""
     listed = {row["id"] for page in pages(stack) for row in page["messages"]}
-    answers: dict[str, int] = {}
+    answers: dict[str, set[int]] = {}
     lost: list[str] = []
+    compared = 0
     for count, (name, mail_id) in enumerate(delivered.items()):
         if count % 25 == 0:
             # Gmail's minute holds a quarter of what is asked here.
             stack.advance(61)
         opened = stack.ask("anna", "GET", f"/mail_proxy/messages/{mail_id}")
         files = [one["part_id"] for one in opened["attachments"]]
-        if len(files) < named_files(sources[name]):
+        expected = named_files(sources[name])
+        saved = [
+            stack.call("anna", "GET", f"/mail_proxy/messages/{mail_id}/attachments/{part_id}") for part_id in files
+        ]
+        contents = {one.content for one in saved}
+        compared += sum(content is not None for content in expected)
+        if len(files) < len(expected) or any(one not in contents for one in expected if one is not None):
             lost.append(name)
-        of_mail = [f"messages/{mail_id}/raw", *(f"messages/{mail_id}/attachments/{part_id}" for part_id in files)]
-        for path in [*of_mail, f"threads/{opened['thread_id']}"]:
-            answers[f"{name} {path}"] = stack.call("anna", "GET", f"/mail_proxy/{path}").status_code
+        answers[name] = {one.status_code for one in saved}
+        for path in (f"messages/{mail_id}/raw", f"threads/{opened['thread_id']}"):
+            answers[name].add(stack.call("anna", "GET", f"/mail_proxy/{path}").status_code)
 
     assert set(delivered.values()) == listed
-    assert {} == {path: status for path, status in answers.items() if status != 200}
+    assert {} == {name: statuses for name, statuses in answers.items() if statuses != {200}}
     assert [] == lost
+    assert 20 < compared
 
 
 def test_real_mails_are_readable(stack: Stack, sources: dict[str, bytes], delivered: dict[str, str]) -> None:
