@@ -42,10 +42,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Cursor:
-    """Where a page begins: the mailboxes that go on, with their positions, and the entries told before."""
+    """Where a page begins: the mailboxes that go on, with their positions, and the entries told before.
+
+    ``left_out``: pages before have named, or left unnamed, mailboxes that this one does not ask.
+    """
 
     positions: Mapping[str, Position | None] = field(default_factory=dict)
     remembered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: bool = False
 
     def sealed(self, *bound: str) -> str:
         owners = list(self.positions)
@@ -54,17 +58,18 @@ class _Cursor:
             [identity, [owners.index(one) for one in whose if one in owners]]
             for identity, whose in self.remembered.items()
         ]
-        return seal_page([rows, told], *bound)
+        return seal_page([rows, told, self.left_out], *bound)
 
     @staticmethod
     def parse(unverified_token: str, *bound: str) -> _Cursor | None:
         sealed = parse_page(unverified_token, *bound)
         if sealed is None:
             return None
-        rows, told = sealed
+        rows, told, left_out = sealed
         owners = [owner for owner, _ in rows]
         positions = {owner: _parse_position(row) for owner, row in rows}
-        return _Cursor(positions, {identity: tuple(owners[one] for one in whose) for identity, whose in told})
+        remembered = {identity: tuple(owners[one] for one in whose) for identity, whose in told}
+        return _Cursor(positions, remembered, left_out)
 
 
 def _position_row(position: Position | None) -> list[Any] | None:
@@ -98,6 +103,9 @@ def load_timeline(view: View, body: EmailsBody, route: str) -> Loaded:
     choice = _choose(doors, view)
     looks = fetch_looks(choice.asked, cursor.positions, Wanted(view, search, body.page_size))
     page = plan_page([look.part for look in looks], body.page_size, cursor.remembered)
+    left_out = cursor.left_out or owners.more
+    closed = [*choice.disconnected, *choice.not_asked, *(look for look in looks if look.state == "disconnected")]
+    following = _Cursor(page.positions, page.remembered, left_out or bool(closed))
     goes_on = any(look.part.owner in page.positions and not look.part.troubled for look in looks)
     timeline = Timeline(
         entries=_Rows(looks, view, doors, load_own_scope(view, doors, _own_facts(page, looks))).of(page),
@@ -110,8 +118,8 @@ def load_timeline(view: View, body: EmailsBody, route: str) -> Loaded:
             own_wanted=view.viewer.user_id in owners.user_ids,
             has_words=bool(search.q),
         ),
-        more_mailboxes=owners.more,
-        next_page_token=_Cursor(page.positions, page.remembered).sealed(*bound) if goes_on else "",
+        more_mailboxes=left_out,
+        next_page_token=following.sealed(*bound) if goes_on else "",
     )
     _count_reads(timeline, view)
     return Loaded(timeline, doors, doors.by_owner.get(view.viewer.user_id))

@@ -129,7 +129,7 @@ class Timeline(Struct, kw_only=True):
     """Mails of many mailboxes, newest first. A page may be short, even empty: only an empty token is the end.
 
     A mailbox in trouble comes later: repeat the request, with the same token, or go on with the next one.
-    ``more_mailboxes``: there may be further mailboxes with such mail, not named here.
+    ``more_mailboxes``: there may be further mailboxes with such mail, not named here, or on a page before alone.
     """
 
     entries: list[EntryRow]

@@ -282,7 +282,8 @@ class _Seen:
         if door.is_visible(facts, wanted.view) and not _is_found_unseen(door, message, wanted.search):
             summary = read_summary(message)
             self.found[summary.id] = Found(summary, facts)
-            self.shown.append(Copy(door.owner, summary.id, key[0], _identity(summary)))
+            identity = _identity(summary) or _identity_in(door.connection.mailbox_key, summary.id)
+            self.shown.append(Copy(door.owner, summary.id, key[0], identity))
 
 
 def _is_found_unseen(door: Door, message: Message, search: Search) -> bool:
@@ -292,6 +293,11 @@ def _is_found_unseen(door: Door, message: Message, search: Search) -> bool:
     bcc = " ".join(all_values(headers, "Bcc"))
     shown = (value for name in ("From", "To", "Cc", "Subject") for value in all_values(headers, name))
     return is_found_by_bcc(search, bcc, " ".join([*shown, str(message.get("snippet", ""))]))
+
+
+def _identity_in(mailbox_key: str, mail_id: str) -> str:
+    """The same for one mail in a mailbox that several users have connected."""
+    return keys().hash("timeline", mailbox_key, mail_id)[:_IDENTITY_CHARS]
 
 
 def _identity(summary: Summary) -> str:

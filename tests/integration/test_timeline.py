@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,42 @@ def test_ten_mailboxes_are_asked_and_the_rest_is_named(google: Google) -> None:
     assert set(rest) == set(states(asked))
 
 
+def test_later_pages_do_not_look_complete(google: Google) -> None:
+    """What a page does not ask, and named before, is told of again."""
+    colleagues(google, 10)
+    for number in range(2):
+        deliver(google, ANNA, at_s=number)
+
+    first, second = walk(page_size=1)
+
+    assert [2, 0] == [list(states(page).values()).count("not_asked") for page in (first, second)]
+    assert [False, True] == [page.more_mailboxes for page in (first, second)]
+
+
+def test_a_company_of_five_hundred_is_not_asked_five_hundred_times(google: Google) -> None:
+    """Where all share everything ten mailboxes are asked a page, some are named, and that there are more is said."""
+    held = store().connections.load("anna")
+    assert held is not None
+    for number in range(500):
+        name = f"user{number:03}"
+        store().users.save(
+            User(user_id=name, active=True, permissions=frozenset({PERMISSION}), name=name, heard_at=clock.now())
+        )
+        store().connections.save(
+            replace(held.value, user_id=name, mailbox_key=f"key{number}", address=f"{name}@x.example")
+        )
+    deliver(google, ANNA)
+    mark = google.ledger.mark()
+
+    page = look()
+
+    reads = sum(call.units for call in google.ledger.since(mark, service="firestore"))
+    asked = [one for one in page.mailboxes if one.state != "not_asked"]
+    assert (10, True) == (len(asked), page.more_mailboxes)
+    assert 50 <= len(page.mailboxes) <= 60
+    assert reads < 400
+
+
 def test_where_mail_is_known_to_be_comes_first(google: Google) -> None:
     """A mailbox that has shared the contact is asked before those that merely might have mail."""
     names = colleagues(google, 11)
@@ -312,6 +349,17 @@ def test_a_mailbox_of_ones_own_is_asked_once(google: Google) -> None:
 
     assert [("carla", mail_id)] == [(entry.owner, entry.id) for entry in page.entries]
     assert {"carla": "ok", "ben": "ok"} == states(page)
+
+
+@pytest.mark.parametrize("message_id", ["<one@customer.example>", ""])
+def test_a_mailbox_of_several_colleagues_tells_a_mail_once(google: Google, message_id: str) -> None:
+    """A team's mailbox that two colleagues have connected and share is asked for both, and its mail is one entry."""
+    connect(google, "carla", ANNA)
+    deliver(google, ANNA, **({"Message_ID": message_id} if message_id else {}))  # type: ignore[arg-type]  # no header is at_s
+
+    (entry,) = look().entries
+
+    assert {"anna", "carla"} == {entry.owner, *(one.owner for one in entry.copies)}
 
 
 def test_a_contact_without_addresses_asks_nobody(google: Google) -> None:
