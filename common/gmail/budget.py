@@ -22,6 +22,8 @@ from common.errors import RateLimited
 AT_ONCE: Final = 5
 _KEPT: Final = 10_000
 _MINUTE_S: Final = 60.0
+# All colleagues together spend as much as so many of them, so that however many look, the owner has the rest.
+_COLLEAGUES_AT_ONCE: Final = 2
 
 
 @dataclass
@@ -62,25 +64,30 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Share:
-    """Who spends: nothing is counted for people in their own mailbox."""
+    """Who spends: nothing is counted for people in their own mailbox. ``within`` is a share that others spend, too."""
 
     key: str = ""
     per_minute: float = 0.0
+    within: Share | None = None
 
     def take(self, units: int) -> None:
         """Raises RateLimited where this share of the mailbox's minute is used up."""
         if self.key:
+            # First one's own: whoever has used it up takes nothing from the others.
             buckets().take(self.key, units, self.per_minute)
+        if self.within is not None:
+            self.within.take(units)
 
 
 def share_of(mailbox_key: str, *, background: bool, viewer: str) -> Share:
-    """The share for background work, for a colleague (each viewer has one), or none."""
+    """The share for background work, for a colleague (each has one, within one for all colleagues), or none."""
     settings = config()
     if background:
         return Share(f"background {mailbox_key}", settings.mailbox_units_per_minute * settings.background_share)
     if viewer:
-        key = f"colleague {mailbox_key} {viewer}"
-        return Share(key, settings.mailbox_units_per_minute * settings.colleague_share)
+        one = settings.mailbox_units_per_minute * settings.colleague_share
+        together = Share(f"colleagues {mailbox_key}", one * _COLLEAGUES_AT_ONCE)
+        return Share(f"colleague {mailbox_key} {viewer}", one, within=together)
     return Share()
 
 

@@ -79,6 +79,25 @@ def test_mailboxes_and_viewers_have_shares_of_their_own(monkeypatch: pytest.Monk
     assert "" == budget.share_of("m", background=False, viewer="").key
 
 
+def test_colleagues_together_leave_the_owner_the_rest(monkeypatch: pytest.MonkeyPatch, now: list[datetime]) -> None:
+    """However many look into a mailbox, together they spend what two of them may; one's excess takes from no other."""
+    filled = budget.Buckets()
+    monkeypatch.setattr(budget, "buckets", lambda: filled)
+    monkeypatch.setattr(budget, "config", lambda: Config(project_id="p", region="r"))
+
+    def look(viewer: str, mailbox: str = "m") -> None:
+        budget.share_of(mailbox, background=False, viewer=viewer).take(1000)
+
+    look("ben")
+    for _ in range(5):
+        with pytest.raises(RateLimited):
+            look("ben")
+    look("carla")
+    with pytest.raises(RateLimited):
+        look("dora")
+    look("dora", "another")
+
+
 def test_least_used_bucket_is_dropped(now: list[datetime]) -> None:
     """Memory is bounded: the bucket unused longest goes, which only fills it."""
     buckets = budget.Buckets(kept=1)
