@@ -37,10 +37,11 @@ FRAME_SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 """The frame's sandbox attribute: links open outside, nothing else is allowed."""
 
 FRAME_STYLE = (
-    "body{font-family:sans-serif;overflow-wrap:anywhere}img{max-width:100%}"
+    ":root{color-scheme:light}body{font-family:sans-serif;color:#000;background:#fff;overflow-wrap:anywhere}"
+    "img{max-width:100%}"
     'a[data-warning]::after{content:" \\26A0\\00A0 " attr(data-warning);color:#b00020;font-weight:bold}'
 )
-"""The frame's own style: it makes ``data-warning`` of misleading links visible."""
+"""The frame's own style: dark on white, as mails are written for; ``data-warning`` of misleading links is visible."""
 
 CUT_NOTE = "<p>[…]</p>"
 

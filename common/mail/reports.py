@@ -40,7 +40,7 @@ def _recipient(block: Message) -> RecipientReport:
         address=found[0].address if found else recipient,
         action=_field(block, "Action").lower(),
         status=_field(block, "Status").partition(" ")[0],
-        diagnostic=_typed(block, "Diagnostic-Code"),
+        diagnostic=" ".join(_typed(block, "Diagnostic-Code").split()),
     )
 
 

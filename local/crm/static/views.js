@@ -29,6 +29,18 @@ async function download(session, at, attachment) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+function deliveryRow(report) {
+  return `${report.action === "failed" ? "Not delivered" : report.action} to ${report.address}: ` +
+    [report.status, report.diagnostic].filter(Boolean).join(", ");
+}
+
+function invitationCard(event) {
+  const times = event.starts_at ? [when(event.starts_at), when(event.ends_at)] : [event.starts_on, event.ends_on];
+  return element("p", {}, element("strong", { textContent: `Invitation: ${event.summary || "(no title)"}` }),
+    ` ${times.filter(Boolean).join(" – ")} ${event.location}`,
+    event.organizer ? ` by ${people([event.organizer])}` : null);
+}
+
 function openMail(session, at, remote = false) {
   return session.show(async () => {
     const mail = await session.api.mail("GET", remote ? `${at}?remote=1` : at);
@@ -36,6 +48,8 @@ function openMail(session, at, remote = false) {
       element("h2", { textContent: mail.subject || "(no subject)" }),
       element("p", { textContent: `From ${people([mail.from])} to ${people(mail.to)}, ${when(mail.received_at)}` }),
       mail.blocked_remote ? button(`Show images (${mail.blocked_remote})`, () => openMail(session, at, true)) : null,
+      mail.delivery_report ? list(mail.delivery_report, deliveryRow, "") : null,
+      mail.invitation ? invitationCard(mail.invitation) : null,
       mail.html ? mailFrame(mail) : null,
       list(mail.attachments ?? [], (one) => button(one.filename || "attachment",
         () => download(session, at, one).catch((error) => session.say(error.message))), "No attachments."));
