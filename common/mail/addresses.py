@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from common.mail.headers import Headers
 
 _MAX_ADDRESS_CHARS = 512
-# Words, spaces and signs: so many for each address wanted, and never fewer than for so many addresses. What ends an
-# entry counts for several, as it takes longer.
+# Characters, and words, spaces and signs: so many for each address wanted, and never fewer than for so many addresses.
+# What ends an entry counts for several, as it takes longer.
+_CHARS_EACH = 500
 _PIECES_EACH = 24
 _SEPARATOR = 6
 _FEWEST = 50
@@ -63,9 +64,10 @@ def parse_address_list(header_values: Iterable[str], *, most: int = MAX_ADDRESSE
     found: list[Address] = []
     complete = True
     left = _PIECES_EACH * max(most, _FEWEST)
+    most_chars = min(_CHARS_EACH * max(most, _FEWEST), MAX_HEADER_CHARS)
     for value in header_values:
-        pieces, left = _take(_tokens(value[:MAX_HEADER_CHARS]), left)
-        is_whole = left >= 0 and len(value) <= MAX_HEADER_CHARS
+        pieces, left = _take(_tokens(value[:most_chars]), left)
+        is_whole = left >= 0 and len(value) <= most_chars
         found.extend(islice(_parse_list(pieces, is_whole=is_whole), most + 1 - len(found)))
         complete = complete and is_whole
         if len(found) > most or left < 0:
