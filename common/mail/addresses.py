@@ -31,7 +31,7 @@ _PIECES_EACH = 24
 _SEPARATOR = 6
 _FEWEST = 50
 _TOKEN = re.compile(r'\s+|"(?:[^"\\]|\\.)*"?|\[[^\]\s]*\]?|[(),:;<>]|[^\s"(),:;<>\[]+', re.DOTALL)
-_COMMENT_PIECE = re.compile(r"[^()\\]+|\\.?|[()]", re.DOTALL)
+_COMMENT_PIECE = re.compile(r"[^()\\]+|\\.?|\(+|\)+", re.DOTALL)
 _LOCAL = re.compile(r'(?:[^\s"(),:;<>@\[\]\\\x00-\x20\x7f-\x9f]+|"(?:[^"\\\r\n\x00]|\\[^\r\n\x00])*")')
 _DOMAIN = re.compile(r'(?:[^\s"(),:;<>@\[\]\\\x00-\x20\x7f-\x9f]+|\[[^\[\]\s\x00-\x20]*\])')
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -226,9 +226,16 @@ def _tokens(value: str) -> Iterator[str]:
 def _comment_end(value: str, start: int) -> int:
     depth = 0
     for piece in _COMMENT_PIECE.finditer(value, start):
-        depth += {"(": 1, ")": -1}.get(piece[0], 0)
-        if depth == 0:
-            return piece.end()
+        size = piece.end() - piece.start()
+        match piece[0][0]:
+            case "(":
+                depth += size
+            case ")" if size >= depth:
+                return piece.start() + depth
+            case ")":
+                depth -= size
+            case _:
+                pass
     return len(value)
 
 

@@ -196,3 +196,9 @@ def test_an_entry_that_was_cut_is_no_address() -> None:
     cut = "x" * (MAX_HEADER_CHARS - 10) + ", mia@x.test.evil"
 
     assert [] == parse_address_list([cut]).found
+
+
+@pytest.mark.parametrize("comment", ["((a)(b))", "(((a)))", "(a (b) c (d))", "()", r"(a \) \( b)", "(a)(b)"])
+def test_comments_end_where_they_began(comment: str) -> None:
+    """Comments in comments end with the outermost one, and what follows is read."""
+    assert ["mia@x.test", "jo@x.test"] == [one.address for one in parse_addresses([f"{comment}mia@x.test, jo@x.test"])]
