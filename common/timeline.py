@@ -6,7 +6,7 @@ Who may see what is decided anew at each page, mail by mail, on what was fetched
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -142,10 +142,15 @@ def _choose(doors: Doors, view: View) -> _Choice:
     candidates = [own, *others] if own else others
     connected = [door for door in candidates if door.is_connected]
     return _Choice(
-        asked=connected[:MOST_MAILBOXES],
-        disconnected=[door for door in candidates if not door.is_connected],
-        not_asked=connected[MOST_MAILBOXES:],
+        asked=_in_order(connected[:MOST_MAILBOXES]),
+        disconnected=_in_order(door for door in candidates if not door.is_connected),
+        not_asked=_in_order(connected[MOST_MAILBOXES:]),
     )
+
+
+def _in_order(doors: Iterable[Door]) -> list[Door]:
+    """One's own first. The order in which they were found would tell who has had mail, be it hidden or not."""
+    return sorted(doors, key=lambda door: (not door.own, door.owner))
 
 
 def _mailbox_rows(

@@ -14,7 +14,7 @@ import pytest
 from common import clock
 from common.colleagues import View
 from common.directory import directory
-from common.model import PERMISSION, Contact, ContactAddress, Policy, Share, SharingLevel, User
+from common.model import PERMISSION, Contact, ContactAddress, Policy, Sender, Share, SharingLevel, User
 from common.store.client import store
 from common.timeline import load_timeline
 from common.timeline_api import EmailsBody, EntryRow, Timeline
@@ -317,17 +317,36 @@ def test_a_company_of_five_hundred_is_not_asked_five_hundred_times(google: Googl
 
 def test_where_mail_is_known_to_be_comes_first(google: Google) -> None:
     """A mailbox that has shared the contact is asked before those that merely might have mail."""
-    names = colleagues(google, 11)
-    held = store().connections.load(names[-1])
+    colleagues(google, 11)
+    last = [owner for owner, state in states(look()).items() if state == "not_asked"][-1]
+    held = store().connections.load(last)
     assert held is not None
     store().shares.save(
         Share(
-            owner=names[-1], contact_id="mia", addresses=(MIA,), mailbox_key=held.value.mailbox_key, shared=True,
+            owner=last, contact_id="mia", addresses=(MIA,), mailbox_key=held.value.mailbox_key, shared=True,
             at=clock.now(),
         )
     )  # fmt: skip
 
-    assert ["ben", names[-1]] == [row.owner for row in look().mailboxes][:2]
+    assert "ok" == states(look())[last]
+
+
+def test_the_order_of_mailboxes_does_not_tell_who_has_had_mail(google: Google) -> None:
+    """A colleague's notice of the contact's mail, which may be hidden, moves no mailbox to the front."""
+    colleagues(google, 2)
+    before = [row.owner for row in look().mailboxes]
+    held = store().connections.load("user01")
+    assert held is not None
+    store().senders.save(
+        "user01",
+        Sender(
+            address=MIA, contact_ids=("mia",), mailbox_key=held.value.mailbox_key, last_received_at=clock.now(),
+            expires_at=clock.now() + timedelta(days=1),
+        ),
+    )  # fmt: skip
+
+    assert ["ben", "anna", "user00", "user01"] == before
+    assert before == [row.owner for row in look().mailboxes]
 
 
 def test_private_mailboxes_are_not_named(google: Google) -> None:
