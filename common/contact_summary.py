@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from common.colleagues import in_threads
 from common.contact_details import Details, load_details
 from common.directory import directory
 from common.model import Category, Contact
@@ -51,8 +52,11 @@ def summarise(member: Member, body: ContactsBody) -> ContactsAnswer:
     ids = list(dict.fromkeys(body.ids))
     known = directory().contacts(ids)
     visible = [known[one] for one in ids if one in known and may_see(known[one], member.user)]
-    details = load_details(member.user, member.policy, visible)
-    noticed = _load_noticed(member, visible)
+    details: Details
+    noticed: _Noticed
+    details, noticed = in_threads(
+        lambda: load_details(member.user, member.policy, visible), lambda: _load_noticed(member, visible)
+    )
     return ContactsAnswer(contacts=[_summary(contact, details, noticed) for contact in visible])
 
 
