@@ -106,7 +106,10 @@ def rows(ids: Iterable[str], messages: Mapping[str, Message], *, hidden_label_id
 
 def missing(fetched: Fetched) -> list[Missing]:
     """What is there and could not be fetched."""
-    return [Missing(id=one, code=problem.code, retryable=problem.retryable) for one, problem in fetched.failed.items()]
+    return [
+        Missing(id=one, code=problem.code, retryable=problem.retryable, retry_at=problem.retry_at)
+        for one, problem in fetched.failed.items()
+    ]
 
 
 def fetch_summaries(gmail: Gmail, ids: Iterable[str]) -> Fetched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -25,6 +26,10 @@ _PROBLEM: Final[dict[str, Any]] = {
         "retryable": {"type": "boolean"},
         "detail": {"type": "string"},
     },
+}
+_RETRY_AFTER: Final[dict[str, Any]] = {
+    "description": "Whole seconds, where it is known when asking again may succeed: with 429 and 503.",
+    "schema": {"type": "integer", "minimum": 1},
 }
 _SCHEMES: Final[dict[str, Any]] = {
     "crm": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The CRM's token of its user."},
@@ -51,7 +56,11 @@ def document(apps: Iterable[App], *, title: str, prefixed: bool = False) -> dict
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1", "description": "Times are RFC 3339 in UTC. Changes only add."},
         "paths": paths,
-        "components": {"schemas": {"Problem": _PROBLEM, **components}, "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": {"Problem": _PROBLEM, **components},
+            "headers": {"RetryAfter": _RETRY_AFTER},
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
@@ -70,6 +79,10 @@ def serve(app: App) -> None:
 def _schemas(apps: list[App]) -> tuple[dict[int, Any], dict[str, Any]]:
     kinds = [kind for app in apps for route in app.routes for kind in (route.body, route.answer, route.query) if kind]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    for component in components.values():
+        if "description" in component:
+            # As a docstring is indented; in Markdown four spaces would begin a block of code.
+            component["description"] = inspect.cleandoc(component["description"])
     return {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}, components
 
 
@@ -83,6 +96,7 @@ def _operation(app: App, route: Route, schemas: dict[int, Any]) -> dict[str, Any
             **{str(int(status)): _answer(route, status, schemas) for status in _statuses(route)},
             "default": {
                 "description": "A problem.",
+                "headers": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
                 "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}},
             },
         },

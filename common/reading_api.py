@@ -26,7 +26,10 @@ class Person(Struct, kw_only=True):
 
 
 class MessageRow(Struct, kw_only=True):
-    """A mail in a list. ``authenticated``: Gmail vouches for its From; ``hidden``: its owner hid it from colleagues."""
+    """A mail in a list. ``authenticated``: Gmail vouches for its From; ``hidden``: its owner hid it from colleagues.
+
+    A list has the first 100 of ``to`` and ``cc``; the opened mail has them all.
+    """
 
     id: str
     thread_id: str
@@ -111,11 +114,12 @@ class MessageAnswer(MessageRow, kw_only=True):
 
 
 class Missing(Struct, kw_only=True):
-    """A mail that is there, and could not be fetched now."""
+    """A mail that is there, and could not be fetched now: ask again, not before ``retry_at`` where it is set."""
 
     id: str
     code: str
     retryable: bool
+    retry_at: datetime | None = None
 
 
 class ThreadAnswer(Struct, kw_only=True):

@@ -117,7 +117,8 @@ def _body(
     if container and not (name and mime.get_content_maintype() == "message"):
         return {"size": 0}
     if _is_inline_text(mime, name):
-        data = text_of(mime).encode("utf-8")
+        # UTF-7 can spell halves of a character, which UTF-8 has no bytes for.
+        data = text_of(mime).encode("utf-8", "replace")
         if len(data) <= INLINE_LIMIT_BYTES:
             return {"size": len(data), "data": encode(data)} if data else {"size": 0}
     content = _content(mime)

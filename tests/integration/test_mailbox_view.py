@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -236,10 +236,12 @@ def test_parts_limited_for_long_are_named_and_asked_for_after_the_hint(anna: Sta
     late, rest = asked(anna)
 
     named = [one["id"] for one in first.json()["missing"]]
+    (until,) = {datetime.fromisoformat(one["retry_at"]) for one in first.json()["missing"]}
     assert [("gmail-rate-limited", True)] * 2 == [(one["code"], one["retryable"]) for one in first.json()["missing"]]
     assert (sorted(ids), 5) == (sorted([*ids_of(first.json()), *named]), counted(calls)["messages.get"])
     assert ((429, "gmail-rate-limited"), []) == (refusal(early), none)
     assert 0 < int(early.headers["Retry-After"]) <= 90
+    assert timedelta(0) < anna.clock.now() - until < timedelta(seconds=91)
     assert (ids, {**WARM, "messages.get": 2}) == (ids_of(late.json()), counted(rest))
 
 

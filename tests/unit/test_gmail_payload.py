@@ -143,3 +143,9 @@ def test_deep_nesting_ends_somewhere() -> None:
     """A mail nested a thousand deep gives a tree and no error."""
     tree = _tree(b"Content-Type: message/rfc822\r\n\r\n" * 1000 + b"x")
     assert "message/rfc822" == tree["mimeType"]
+
+
+def test_half_a_character_is_replaced() -> None:
+    """A body in UTF-7 that spells half of a surrogate pair is a body all the same."""
+    part = _tree(b"Content-Type: text/plain; charset=utf-7\r\n\r\nA +2AA- B\r\n")
+    assert ["A", "B"] == _text(part).split()[::2]

@@ -15,6 +15,11 @@ from ops import openapi
 
 
 class _Body(msgspec.Struct):
+    """A thing.
+
+    ``name`` is short.
+    """
+
     name: Annotated[str, msgspec.Meta(max_length=9)]
 
 
@@ -118,3 +123,18 @@ def test_the_readme_lists_every_route() -> None:
 
     served = {(app.name, route.method, route.template) for app in openapi.load_apps() for route in app.routes}
     assert {route for route in served if route[2] != "/openapi.json"} == named
+
+
+def test_descriptions_are_not_indented() -> None:
+    """A docstring of several lines is described without the code's indentation, which Markdown would take for code."""
+    schemas = document([_app()], title="Shop")["components"]["schemas"]
+
+    assert "A thing.\n\n``name`` is short." == schemas["_Body"]["description"]
+
+
+def test_problems_say_when_to_come_again() -> None:
+    """Every route's problem may carry Retry-After."""
+    paths = document([_app()], title="Shop")["paths"]
+
+    told = [operation["responses"]["default"]["headers"] for path in paths.values() for operation in path.values()]
+    assert [{"Retry-After"}] * 3 == [set(headers) for headers in told]
