@@ -18,9 +18,10 @@ from common import clock, downloads
 from common.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from common.gmail.results import Message, SendAs
 from common.mail.addresses import Address, normalise
-from common.mail.headers import clean_text
+from common.mail.headers import all_values, clean_text, decode, first_value, parse_message_ids
 from common.mail.html import text_to_html
 from common.mail.limits import MAX_CONTENT_BYTES, MAX_NAME_CHARS
+from common.mail.reading import header_pairs
 from common.mail.replies import plan_forward, plan_reply
 from common.mail.view import Attachment, MessageView
 from common.mail.writing import MailInputError, Outgoing, OutgoingAttachment, compose
@@ -73,15 +74,20 @@ class _Context:
     own_address: str = ""
 
 
-def write_letter(session: Session, parcel: Parcel, marker: str, *, unaddressed: bool = False) -> Letter:
+def write_letter(
+    session: Session, parcel: Parcel, marker: str, *, unaddressed: bool = False, before: Message | None = None
+) -> Letter:
     """The mail with our own header of the value ``marker``. ``unaddressed``: a draft may have no recipients yet.
 
+    ``before`` is the draft (its metadata) whose place it takes: a new mail goes on answering what that one answered.
     Costs nothing at Gmail for a new mail from the mailbox's own address. Raises Unprocessable for what cannot be sent,
     NotFound where the mail meant is gone, TooLarge, Conflict for a missing scope.
     """
     held = ExitStack()
     try:
         context = _load_context(session, parcel.body, held)
+        if before is not None and parcel.body.mode == "new":
+            context = _plan_kept(before)
         outgoing = _address(session, parcel, context, marker)
         raw = _composed(outgoing, unaddressed=unaddressed)
     except BaseException:
@@ -93,7 +99,7 @@ def write_letter(session: Session, parcel: Parcel, marker: str, *, unaddressed: 
 
 def _address(session: Session, parcel: Parcel, context: _Context, marker: str) -> Outgoing:
     body = parcel.body
-    sender = _verified_sender(session, body.from_address or context.own_address)
+    sender = _sender(session, body.from_address, context.own_address)
     text, html = _texts(body, context)
     return Outgoing(
         from_=sender,
@@ -124,14 +130,20 @@ def _addresses(recipients: Iterable[Recipient]) -> list[Address]:
     return [Address(one.name, one.address.strip(" ")) for one in recipients]
 
 
-def _verified_sender(session: Session, wanted: str) -> Address:
-    """The address to send from, with the name that belongs to it. Raises Unprocessable unless it is the caller's."""
-    connection = session.connection
-    if not wanted or normalise(wanted) == connection.address:
-        return Address(_clean_name(session.user.name), connection.address)
+def _sender(session: Session, named: str, expected: str) -> Address:
+    """The address to send from: the one named, else the one expected if it still is the caller's, else the mailbox's.
+
+    Raises Unprocessable where the one named is not the caller's.
+    """
+    own = Address(_clean_name(session.user.name), session.connection.address)
+    wanted = normalise(named or expected)
+    if not wanted or wanted == own.address:
+        return own
     for identity in verified_identities(session):
-        if normalise(identity.address) == normalise(wanted):
+        if normalise(identity.address) == wanted:
             return Address(_clean_name(identity.name), identity.address)
+    if not named:
+        return own
     raise Unprocessable("sender-not-verified", "GET /identities lists the addresses to send from", field="from")
 
 
@@ -170,6 +182,21 @@ def _load_context(session: Session, body: DraftBody, held: ExitStack) -> _Contex
     if body.mode == "forward":
         return _plan_forward(session, body, resource, original, held)
     return _plan_reply(session, body, original)
+
+
+def _plan_kept(before: Message) -> _Context:
+    """What a draft answers, from its own headers."""
+    headers = header_pairs(before)
+    answered = parse_message_ids(all_values(headers, "In-Reply-To"))
+    if not answered:
+        return _Context()
+    references = parse_message_ids(all_values(headers, "References"))
+    return _Context(
+        subject=decode(first_value(headers, "Subject")),
+        thread_id=str(before["threadId"]),
+        in_reply_to=answered[0] if _is_sendable(answered[0]) else None,
+        references=tuple(filter(_is_sendable, references)),
+    )
 
 
 def _plan_reply(session: Session, body: DraftBody, original: MessageView) -> _Context:

@@ -27,6 +27,10 @@ class ByteBudget:
         self._held_bytes = 0
 
     @property
+    def limit_bytes(self) -> int:
+        return self._limit_bytes
+
+    @property
     def held_bytes(self) -> int:
         return self._held_bytes
 

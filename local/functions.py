@@ -19,7 +19,8 @@ from pathlib import Path
 from local.watchdog import watchdog
 
 ROOT = Path(__file__).resolve().parent.parent
-_DEFAULT_THREADS = "8"
+# As deployed. Without the second one, glibc keeps what big uploads took (docs/gotchas.md).
+_DEFAULTS = {"THREADS": "8", "MALLOC_MMAP_THRESHOLD_": "1048576"}
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
 
 
@@ -131,7 +132,7 @@ class FunctionProcess:
         sealed = {"CLOUDSDK_CONFIG": str(self.log_file.parent / "no-gcloud"), "NO_GCE_CHECK": "true"}
         path = [one for one in (self.env.get("PYTHONPATH"), str(self._root)) if one]
         own = {"PYTHONPATH": os.pathsep.join(path), "K_SERVICE": self.name}
-        return {"THREADS": _DEFAULT_THREADS, **base, **sealed, **self.env, **own}
+        return {**_DEFAULTS, **base, **sealed, **self.env, **own}
 
     def _answers(self) -> bool:
         # robots.txt is answered by the framework itself: the function is not called.

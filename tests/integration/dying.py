@@ -13,22 +13,32 @@ from local.stack import Stack
 
 # Refusals that no client library repeats.
 _GRPC, _HTTP = 403, 500
+_DELIVERY = "dispatch"
 
 
 class Death:
-    """From call number ``at`` on nothing reaches Google, as if the process were gone."""
+    """From call number ``at`` on nothing reaches Google, as if the process were gone.
 
-    def __init__(self, at: int) -> None:
+    ``answer_lost``: that call itself does its work, and its answer finds nobody any more.
+    """
+
+    def __init__(self, at: int, *, answer_lost: bool = False) -> None:
         self._at = at
+        self._answer_lost = answer_lost
         self._lock = threading.Lock()
         self.calls: list[str] = []
 
     def take(self, service: str, method: str, mailbox: str = "") -> Fault | None:
+        if method == _DELIVERY:
+            # Google's call to the function, none of the function's own.
+            return None
         with self._lock:
             self.calls.append(method)
             number = len(self.calls) - 1
         if number < self._at:
             return None
+        if number == self._at and self._answer_lost:
+            return Fault(service, method, drop_answer=True)
         return Fault(service, method, status=_HTTP if service in ("oauth", "gmail", "jwks") else _GRPC)
 
     @property
@@ -38,7 +48,7 @@ class Death:
     @property
     def done(self) -> list[str]:
         """The calls that did their work."""
-        return self.calls[: self._at]
+        return self.calls[: self._at + self._answer_lost]
 
 
 @contextmanager
@@ -49,13 +59,17 @@ def dying(stack: Stack, monkeypatch: pytest.MonkeyPatch, death: Death) -> Iterat
 
 
 def at_every_call(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[], Callable[[], object]]
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[], Callable[[], object]],
+    *,
+    answer_lost: bool = False,
 ) -> Iterator[Death]:
     """Prepares, and lets the work die at its first call, its second and so on, until it has no more calls."""
     for at in range(100):
         stack.reset()
         work = prepare()
-        death = Death(at)
+        death = Death(at, answer_lost=answer_lost)
         with dying(stack, monkeypatch, death):
             work()
         if not death.has_struck:

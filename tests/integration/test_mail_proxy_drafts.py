@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email import message_from_bytes
+
 import pytest
 
 from local.gmail.contract import SendAs
@@ -125,6 +127,25 @@ def test_reply_as_a_draft(anna: Stack) -> None:
     thread_id = anna.ask("anna", "GET", f"/mail_proxy/messages/{message_id}")["thread_id"]
 
     assert {thread_id} == {saved["thread_id"], again["thread_id"], answer["thread_id"]}
+
+
+@pytest.mark.parametrize("subject", ["Re: Frage", None])
+def test_draft_of_a_reply_is_edited(anna: Stack, subject: str | None) -> None:
+    """Who edits the draft of a reply need not name the mail again: it stays an answer, in its conversation."""
+    message_id = anna.mail("anna", MIA, "Frage")
+    question = anna.ask("anna", "GET", f"/mail_proxy/messages/{message_id}")
+    saved = anna.ask("anna", "POST", DRAFTS, json={"mode": "reply", "message_id": message_id, "text": "Antwort"})
+    edited = {"to": [{"address": MIA}], "text": "Bessere Antwort"} | ({"subject": subject} if subject else {})
+    again = anna.ask("anna", "PUT", f"{DRAFTS}/{saved['id']}", json=edited)
+    answer = post(anna, {}, path=f"{DRAFTS}/{saved['id']}/send").json()
+    (arrived,) = received(anna)
+
+    assert {question["thread_id"]} == {again["thread_id"], answer["thread_id"]}
+    assert "Re: Frage" == arrived["Subject"]
+    assert [saved["id"]] == [again["id"]]
+    source = anna.google.gmail.mailbox(ANNA).message(message_id).raw
+    asked = message_from_bytes(source)["Message-ID"]
+    assert (asked, asked) == (arrived["In-Reply-To"], arrived["References"])
 
 
 @pytest.mark.parametrize("edited", [False, True])

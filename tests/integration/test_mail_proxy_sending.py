@@ -263,6 +263,18 @@ def test_answer_comes_from_the_address_written_to(aliased: Stack) -> None:
     assert SALES == addresses(sent(aliased)[0], "From")[0]
 
 
+def test_answer_from_an_alias_that_is_gone(aliased: Stack) -> None:
+    """Where the alias written to is verified no more, the answer goes out from the mailbox's own address."""
+    message_id = deliver(aliased, from_mia(To=SALES), to=ANNA)
+    aliases = aliased.google.gmail.mailbox(ANNA).aliases
+    aliases[1] = SendAs(SALES, verification_status="pending")
+    answer = post(aliased, answer_to(message_id))
+    named = post(aliased, answer_to(message_id, **{"from": SALES}), key="named")
+
+    assert (200, [ANNA]) == (answer.status_code, addresses(sent(aliased)[0], "From"))
+    assert (422, "sender-not-verified") == problem(named)
+
+
 # Answers
 
 

@@ -12,7 +12,7 @@ from common.downloads import fetch_attachment, fetch_source, file_response
 from common.errors import NotFound, RateLimited, Unavailable
 from common.gmail.client import Gmail, open_gmail
 from common.memory import ByteBudget, byte_budget
-from common.opening import Look, fetch_full, open_message, open_thread
+from common.opening import Look, fetch_full, open_message, open_thread, read_whole
 from local.faults import Fault
 from local.ledger import units
 from tests.integration.google_rig import ANNA, MIA, Google, running
@@ -186,3 +186,28 @@ def test_big_conversation_leaves_bodies_out(google: Google, gmail: Gmail) -> Non
     assert ids == [one.id for one in shown]
     assert [True] * 3 + [False] * 8 == [one.body_left_out for one in shown]
     assert (None, "", "10 line") == (shown[0].text, shown[0].html, (shown[-1].text or "")[:7])
+
+
+def test_conversation_is_counted_while_it_comes_in(google: Google, gmail: Gmail, budget: ByteBudget) -> None:
+    """How big a conversation is shows while it is read: what does not fit any more is refused, for no unit more."""
+    thread_id = fetch_full(gmail, deliver(google, new_mail()))["threadId"]
+    before = gmail.units
+
+    with budget.reserve(byte_budget().limit_bytes - 100), pytest.raises(Unavailable) as refused:
+        open_thread(gmail, thread_id, Look())
+    opened = open_thread(gmail, thread_id, Look())
+
+    assert ("instance-busy", True) == (refused.value.code, refused.value.retry_at is not None)
+    assert (1, 2 * 40, 0) == (len(opened.messages), gmail.units - before, budget.held_bytes)
+
+
+def test_long_text_is_counted_for_an_answer(google: Google, gmail: Gmail, budget: ByteBudget) -> None:
+    """The long text that an answer quotes is not fetched where others hold all bytes."""
+    mail = new_mail()
+    mail.set_content("wort " * 100_000)
+    resource = fetch_full(gmail, deliver(google, mail))
+
+    with budget.reserve(10**12), pytest.raises(Unavailable):
+        read_whole(gmail, resource)
+    assert len(read_whole(gmail, resource).text or "") > 400_000
+    assert 0 == budget.held_bytes
