@@ -205,12 +205,10 @@ def _look_through(visit: _Visit) -> Look:
     size = min(visit.wanted.size, MOST_LOOKED_AT - 1)
     step = max(size + 1, _LEAST_OF_A_SEARCH) if has_words else size + 1
     ids, goes_on = visit.list_ids(MOST_LOOKED_AT)
-    # A search without hits costs what one with a hidden hit costs.
-    asked = ids or [_NO_MAIL] if has_words else ids
     seen = _Seen(visit)
-    problem: Problem | None = None
-    for start in range(0, len(asked), step):
-        problem = seen.read(asked[start : start + step])
+    problem = seen.read_nothing() if has_words and not ids else None
+    for start in range(0, len(ids), step):
+        problem = seen.read(ids[start : start + step])
         if problem is not None or len(seen.shown) > size:
             break
     shown = sorted(seen.shown, key=lambda one: one.key, reverse=True)[:size]
@@ -270,6 +268,12 @@ class _Seen:
             if one in fetched.messages:
                 self._keep(fetched.messages[one])
         return None
+
+    def read_nothing(self) -> Problem | None:
+        """Fetches what is not there, for a search without hits: it costs, and fails, as one with a hidden hit does."""
+        failed = self._visit.gmail.fetch_messages([_NO_MAIL], fields=SUMMARY_FIELDS).failed.get(_NO_MAIL)
+        # That Gmail does not take such an id is no trouble.
+        return failed if failed is not None and failed.retryable else None
 
     def _keep(self, message: Message) -> None:
         door, position, wanted = self._visit.door, self._visit.position, self._visit.wanted

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from local.faults import Fault
 from local.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -136,6 +137,32 @@ def test_a_hidden_hit_makes_no_request_more(team: Stack) -> None:
 
     assert nowhere == guessed
     assert 1 == sum(method == "users.messages.get" for _, method, _, _ in guessed)
+
+
+def test_gmails_opinion_of_the_id_asked_for_in_vain_is_no_trouble(team: Stack) -> None:
+    """A search without hits is well, also where Gmail takes no such id for one."""
+    ask(team, "nichts")
+    fault = Fault("gmail", "users.messages.get", ANNA, status=400, reason="invalidArgument", message="Invalid id value")
+    team.faults.inject(fault)
+
+    page = ask(team, "nichts").json()
+
+    assert 1 == fault.struck
+    assert ["ok", "ok"] == [row["state"] for row in page["mailboxes"]]
+
+
+def test_trouble_strikes_searches_with_and_without_hits_alike(team: Stack) -> None:
+    """Where Gmail gives out no mail just now, that says nothing of what was found."""
+    deliver(team, From='"mia@customer.example" <x@elsewhere.example>')
+    team.advance(60)
+    ask(team, "nichts")
+    told_of: list[object] = []
+    for word in (SECRET, NOWHERE):
+        team.faults.inject(Fault("gmail", "users.messages.get", ANNA, status=500, reason="backendError", count=9))
+        told_of.append([row["state"] for row in ask(team, f"subject:{word}").json()["mailboxes"]])
+        team.faults.clear()
+
+    assert [["ok", "unavailable"]] * 2 == told_of
 
 
 def test_a_renamed_label_is_left_out_once_its_name_is_known(team: Stack) -> None:
