@@ -34,8 +34,9 @@ _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
 # Google answers zipped only where the agent says so, too.
 _AGENT: Final = "gmail-in-crm (gzip)"
-# Above it, Google recommends resumable uploads (Gmail API, uploads); and it spares copies of the mail in memory.
-_RESUMABLE_ABOVE_BYTES: Final = 5 * 1024 * 1024
+# Above 5 MB Google recommends resumable uploads (Gmail API, uploads). They alone are streamed: all else the library
+# holds, beside JSON several times over.
+_RESUMABLE_ABOVE_BYTES: Final = 1024 * 1024
 
 
 class NotSent(Exception):
