@@ -57,6 +57,12 @@ def fetch_full(gmail: Gmail, message_id: str) -> Message:
         return gmail.fetch_message(message_id, fields=FULL_FIELDS)
 
 
+def read_whole(gmail: Gmail, resource: Message) -> MessageView:
+    """The mail of ``fetch_full`` with its long texts, which Gmail keeps apart. Raises the Problem of one of them."""
+    bodies = missing_bodies(resource)[:_MOST_BODIES]
+    return read_message(resource, _fetch_parts(gmail, str(resource["id"]), bodies, []))
+
+
 def open_message(gmail: Gmail, resource: Message, look: Look) -> MessageAnswer:
     """The mail of ``fetch_full`` for a reader. Long texts and inline images are fetched at once, where there are any.
 
@@ -80,8 +86,14 @@ def open_thread(gmail: Gmail, thread_id: str, look: Look) -> ThreadAnswer:
 
     The newest mails come with their bodies, as far as there is room; their inline images are named by their parts.
     """
-    with named_thing():
-        resources = gmail.fetch_thread(thread_id)
+    # How big it is shows only while it comes in: asking before would cost a call each time.
+    with byte_budget().reserve(0) as reservation:
+        with named_thing():
+            resources = gmail.fetch_thread(thread_id, take=lambda read_bytes: reservation.resize(read_bytes * COPIES))
+        return ThreadAnswer(id=thread_id, messages=_open_all(resources, look))
+
+
+def _open_all(resources: Sequence[Message], look: Look) -> list[MessageAnswer]:
     left_chars = _MOST_THREAD_CHARS
     opened: list[MessageAnswer] = []
     for resource in reversed(resources):
@@ -95,7 +107,7 @@ def open_thread(gmail: Gmail, thread_id: str, look: Look) -> ThreadAnswer:
             body = displayed_html(view, remote=look.remote, cid_urls=_cid_urls(view, {}))
             answer = _answer(view, look, body)
         opened.append(answer)
-    return ThreadAnswer(id=thread_id, messages=opened[::-1])
+    return opened[::-1]
 
 
 def _answer(view: MessageView, look: Look, body: SanitisedHtml) -> MessageAnswer:
