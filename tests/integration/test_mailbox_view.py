@@ -212,6 +212,17 @@ def test_memory_serves_nobody_without_the_permission(anna: Stack) -> None:
     assert 403 == answer.status_code
 
 
+def test_memory_serves_nobody_while_nothing_decides(anna: Stack) -> None:
+    """Where Firestore cannot be asked who may read, a page in memory is not shown: 503, and Gmail is left alone."""
+    deliver(anna, 1)
+    search(anna)
+    anna.faults.inject(Fault("firestore", "BatchGetDocuments", status=429, count=99))
+
+    answer, calls = asked(anna)
+
+    assert ((503, "temporarily-unavailable"), []) == (refusal(answer), calls)
+
+
 def test_memory_is_each_users_own(anna: Stack) -> None:
     """Who shares a mailbox with another is served from what was fetched for him alone."""
     deliver(anna, 2)
