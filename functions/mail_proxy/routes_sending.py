@@ -99,7 +99,7 @@ def _register_drafts(app: web.App) -> None:
 
     @app.route("PUT", "/drafts/{id}", web.USER, body=send_api.DraftBody, answer=drafts.DraftSaved, files=True)
     def update_draft(call: web.Call) -> Response:
-        """Saves over a draft: what is not named again, attachments too, is gone."""
+        """Saves over a draft, which stays in its conversation: what is not named again, attachments too, is gone."""
         draft_id, session = _open_draft(call)
         with send_api.receive(call, send_api.DraftBody) as parcel:
             return web.json_response(drafts.save_draft(session, parcel, draft_id))
