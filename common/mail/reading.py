@@ -26,6 +26,7 @@ from common.mail.limits import (
     MAX_BODY_BYTES,
     MAX_HTML_CHARS,
     MAX_LEVELS,
+    MAX_NAME_CHARS,
     MAX_PARTS,
     MAX_TEXT_CHARS,
     MOST_IN_A_ROW,
@@ -178,7 +179,7 @@ def _from(headers: Headers) -> Address | None:
     if found:
         return found[0]
     written = header.decode(values[0]) if values else ""
-    return Address(written, "") if written else None
+    return Address(written[:MAX_NAME_CHARS], "") if written else None
 
 
 def _addresses(headers: Headers, name: str, most: int = MAX_ADDRESSES) -> tuple[Address, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.mail.addresses import Address
 from common.mail.html import SanitisedHtml, contained
-from common.mail.limits import MAX_PARTS, MAX_TEXT_CHARS, MOST_IN_A_ROW
+from common.mail.limits import MAX_NAME_CHARS, MAX_PARTS, MAX_TEXT_CHARS, MOST_IN_A_ROW
 from common.mail.plain import html_to_text
 from common.mail.reading import (
     SUMMARY_HEADERS,
@@ -369,3 +369,9 @@ def test_a_row_has_the_first_recipients_and_the_mail_all() -> None:
 
     assert [addresses[:-1]] * 2 == [[one.address for one in found] for found in (row.to, row.cc)]
     assert [addresses] * 2 == [[one.address for one in found] for found in (whole.to, whole.cc)]
+
+
+def test_a_from_without_an_address_is_bounded() -> None:
+    """What stands in From instead of an address is shown as a name, and no longer than one."""
+    found = read_summary({"payload": {"mimeType": "text/plain", "headers": [{"name": "From", "value": "(" * 500_000}]}})
+    assert found.from_ == Address("(" * MAX_NAME_CHARS, "")
