@@ -124,7 +124,9 @@ def _verify_recipients(draft: Outgoing, *, unaddressed: bool) -> None:
 
 def _verify_size(draft: Outgoing) -> None:
     texts_bytes = sum(len((text or "").encode("utf-8", "replace")) for text in (draft.text, draft.html))
-    if texts_bytes + sum(len(attachment.data) for attachment in draft.attachments) > MAX_CONTENT_BYTES:
+    # A mail in a mail is encoded already: for it the finished mail's limit is enough.
+    files_bytes = sum(len(one.data) for one in draft.attachments if _content_type(one) != _MAIL)
+    if texts_bytes + files_bytes > MAX_CONTENT_BYTES:
         raise MailInputError("message-too-large", "attachments")
 
 

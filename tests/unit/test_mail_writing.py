@@ -147,6 +147,15 @@ def test_a_mail_that_cannot_stand_as_it_is_is_a_file(source: bytes) -> None:
     assert (part.get_content_type(), content(part)) == ("application/octet-stream", source)
 
 
+def test_a_mail_of_the_greatest_size_can_be_attached() -> None:
+    """A mail with 25 MB of files is encoded already, and fits as it is; one above Gmail's limit is refused."""
+    source = b"Subject: x\r\n\r\n" + (b"x" * 76 + b"\r\n") * (MAX_CONTENT_BYTES * 4 // 3 // 76)
+    mail = compose(replace(DRAFT, attachments=[OutgoingAttachment("a.eml", "message/rfc822", source)]), now=NOW)
+    assert mail.seek(0, io.SEEK_END) > len(source) > MAX_CONTENT_BYTES
+    with pytest.raises(MailInputError, match="message-too-large"):
+        composed(attachments=[OutgoingAttachment("a.eml", "message/rfc822", source + source)])
+
+
 def test_attachments_are_not_copied() -> None:
     """A mail holds the contents that it was given, and encodes them while it is read."""
     data = bytes(4 * MEGABYTE)
