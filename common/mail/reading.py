@@ -279,8 +279,9 @@ class _Reader:
 
     def _read_report(self, part: Resource) -> None:
         text = self._text(part) or ""
-        nested = [_header_pairs(child) for child in _children(part)]
-        inner = [_source(child).data or b"" for child in _children(part)]
+        children = _children(part)[:MAX_PARTS]
+        nested = [_header_pairs(child) for child in children]
+        inner = [_source(child).data or b"" for child in children]
         blocks = [text, *(data.decode("utf-8", "replace") for data in inner)]
         blocks += ["\n".join(f"{name}: {value}" for name, value in pairs) for pairs in nested]
         self.delivery_report = (self.delivery_report or ()) + parse_delivery_report("\n\n".join(blocks))
