@@ -63,7 +63,10 @@ def _body(message: Message, *, is_file: bool) -> dict[str, Any]:
     if is_file or message.get_content_maintype() not in {"text", "multipart"}:
         return {"attachmentId": "changes-at-each-get", "size": len(data)}
     charset = str(message.get_content_charset() or "utf-8").lower()
-    text = data.decode(PYTHON_CHARSETS.get(charset, charset), "replace").encode()
+    try:
+        text = data.decode(PYTHON_CHARSETS.get(charset, charset), "replace").encode()
+    except LookupError:
+        text = data.decode("utf-8", "replace").encode()
     return {"size": len(text), "data": base64.urlsafe_b64encode(text).decode()} if text else {"size": 0}
 
 
