@@ -1,4 +1,4 @@
-"""Owns links: addresses made plain for every parser, and the warning where a text names another host than its link.
+"""Owns links: addresses made plain for every parser, and the warning where a link is in disguise.
 
 May import only the mail package.
 """
@@ -9,7 +9,10 @@ import html as markup
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
+
+import idna
 
 from common.mail.addresses import has_known_suffix, is_address, normalise_domain, organisational_domain
 
@@ -24,6 +27,8 @@ _ANY_TAG = re.compile(r"<[^<>]*>")
 _URL_IN_TEXT = re.compile(r"(?i)(?:https?://|\bwww\.)[^\s/?#<>\"'()]{1,255}")
 _BARE_HOST = re.compile(r"([^\s/?#@:<>\"'()]{1,255}\.[^\s/?#@:<>\"'().\d]{2,63})(?:[:/?#]\S*)?")
 _MAX_LINK_TEXT_CHARS = 1_000
+# Scripts whose letters are taken for Latin ones (Unicode Technical Standard 39, whole-script confusables).
+_LOOK_ALIKE: Final = ("ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK")
 
 
 def keep_url(unverified_url: str) -> str | None:
@@ -72,7 +77,11 @@ class _Open:
 
 
 def mark_misleading_links(clean_html: str) -> str:
-    """The sanitised HTML; a link whose text names another organisation's host has ``data-warning`` with its own."""
+    """The sanitised HTML; a link in disguise has ``data-warning`` with the host that it leads to.
+
+    Its text names another organisation's host, its URL has a name before an ``@``, or its host's letters look like
+    others.
+    """
     marks: list[tuple[int, str]] = []
     open_links: list[_Open] = []
     for tag in _ANCHOR.finditer(clean_html):
@@ -89,8 +98,31 @@ def mark_misleading_links(clean_html: str) -> str:
 
 def _misled_to(url: str, text: str) -> str:
     host = link_host(url) if url else ""
+    if not host:
+        return ""
     own = organisational_domain(host)
-    return host if host and any(organisational_domain(claimed) != own for claimed in claimed_hosts(text)) else ""
+    is_misled = any(organisational_domain(claimed) != own for claimed in claimed_hosts(text))
+    return host if is_misled or _has_user(url) or _looks_like_another(host) else ""
+
+
+def _has_user(url: str) -> bool:
+    # Nothing but a disguise: browsers show what stands behind the @, and readers what stands before it.
+    return not url.lower().startswith("mailto:") and "@" in urlsplit(url).netloc
+
+
+def _looks_like_another(host: str) -> bool:
+    """Whether the host, in A-labels, has letters that are taken for Latin ones, under a Latin ending."""
+    *labels, ending = host.split(".")
+    if ending.startswith("xn--"):
+        return False
+    return any(unicodedata.name(char, "").startswith(_LOOK_ALIKE) for label in labels for char in _unicode_label(label))
+
+
+def _unicode_label(label: str) -> str:
+    try:
+        return idna.ulabel(label) if label.startswith("xn--") else label
+    except (idna.IDNAError, UnicodeError):
+        return label
 
 
 def _insert(text: str, marks: list[tuple[int, str]]) -> str:

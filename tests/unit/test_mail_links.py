@@ -80,3 +80,24 @@ def test_a_text_that_names_another_host_is_marked(href: str, text: str, warning:
     html = sanitise(f'<a href="{href}">{text}</a>', remote=False, cid_urls={}).html
     found = f'data-warning="{warning}"' in html if warning else "data-warning" not in html
     assert found
+
+
+@pytest.mark.parametrize(
+    ("href", "warning"),
+    [
+        ("https://p\u0430ypal.com/", "xn--pypal-4ve.com"),
+        ("https://\u0430\u0440\u0440\u04cf\u0435.com/", "xn--80ak6aa92e.com"),
+        ("https://xn--80ak6aa92e.com/", "xn--80ak6aa92e.com"),
+        ("https://bank.test@evil.test/login", "evil.test"),
+        ("https://bücher.example/", None),
+        ("https://пример.рф/", None),
+        ("https://例え.example/", None),
+        ("https://bank.test/", None),
+    ],
+)
+def test_a_host_made_to_look_like_another_is_marked(href: str, warning: str | None) -> None:
+    """Letters of scripts that look like Latin ones under a Latin ending, and names before an @, are called by name."""
+    html = sanitise(f'<a href="{href}">Open</a>', remote=False, cid_urls={}).html
+
+    assert (f'data-warning="{warning}"' in html) is (warning is not None)
+    assert ("data-warning" in html) is (warning is not None)
