@@ -80,6 +80,7 @@ class LabelsState(msgspec.Struct, kw_only=True):
     """``elsewhere`` names the user of the same mailbox for whom labels are on, since one at a time may have them."""
 
     state: FeatureState = "off"
+    reason: str = ""
     last_sweep_at: datetime | None = None
     pending_since: datetime | None = None
     elsewhere: str = ""
@@ -243,6 +244,7 @@ def _labels(facts: Facts, now: datetime) -> LabelsState:
     owner = facts.mailbox.labels_owner if facts.mailbox else ""
     return LabelsState(
         state=health.labels_state(facts, now),
+        reason=health.labels_refusal(facts),
         last_sweep_at=facts.live_sync.last_sweep_at if facts.live_sync else None,
         pending_since=facts.live_work.due_at if facts.live_work and facts.live_work.due_at <= now else None,
         elsewhere="" if owner == facts.connection.user_id else owner,

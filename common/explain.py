@@ -26,7 +26,7 @@ from common.model import IN_INBOX, LABELLED, OUTSIDE, Category, Connection, Cont
 from common.noticing import FIELDS, HEADERS, For, files_labels, load_categories, parse_arrival
 from common.sharing import may_see
 from common.store.client import Context, Versioned, store
-from common.sweep import Place, place_of
+from common.sweep_review import Place, place_of
 
 Reason = Literal[
     "mailmagnet-off", "not-incoming", "not-a-contact", "not-noticed", "undone", "moved-by-hand", "kept-out-by-filter",

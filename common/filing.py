@@ -192,6 +192,7 @@ class Filer:
         plan = Plan(claimed.moves, (), claimed.old)
         steps = plan_steps(plan, self.connection.value.label_ids)
         for index in range(len(steps)):
+            self._verify_wanted()
             try:
                 self._modify(steps[index])
             except BadRequest:
@@ -202,6 +203,16 @@ class Filer:
                     raise
                 steps = plan_steps(plan, self.connection.value.label_ids)
                 self._modify(steps[index])
+
+    def _verify_wanted(self) -> None:
+        """Raises Lost where labels were turned off or the connection replaced since the intents were written.
+
+        An undo needs no labels, but MailMagnet.
+        """
+        held = store().connections.load(self.connection.value.user_id)
+        is_on = held is not None and (held.value.labels if self._keep_record else held.value.mailmagnet)
+        if held is None or not is_on or held.value.generation != self.connection.value.generation:
+            raise Lost
 
     def _modify(self, step: Step) -> None:
         self._gmail.batch_modify(step.mail_ids, add=sorted(step.add), remove=sorted(step.remove))

@@ -23,6 +23,7 @@ from common.model import (
     Work,
 )
 from common.oauth import granted_features
+from common.pieces import PASSED_AFTER
 
 Word = Literal["healthy", "degraded", "broken"]
 FeatureState = Literal["off", "starting", "on", "failing"]
@@ -78,6 +79,12 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
         "The labels could not be created yet: turn them off and on again.",
         "Die Labels konnten noch nicht angelegt werden: Schalten Sie sie aus und wieder ein.",
     ),
+    "labels-refused": (
+        "degraded",
+        "Gmail takes no more labels of ours: delete labels that you no longer need; it is tried again by itself.",
+        "Gmail nimmt keine Labels von uns mehr an: Löschen Sie Labels, die Sie nicht mehr brauchen; es wird von selbst "
+        "wiederholt.",
+    ),
     "labels-scope-missing": (
         "degraded",
         "Gmail may not be changed: allow it again, or turn labels off.",
@@ -95,8 +102,8 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
     ),
     "messages-parked": (
         "degraded",
-        "A few mails could not be read and were passed over.",
-        "Einige E-Mails konnten nicht gelesen werden und wurden übergangen.",
+        "A few mails cannot be read and are passed over; they are tried again daily by themselves.",
+        "Einige E-Mails lassen sich nicht lesen und werden übergangen; sie werden täglich von selbst erneut versucht.",
     ),
     "filing-late": (
         "degraded",
@@ -212,13 +219,24 @@ def _reasons(facts: Facts, now: datetime) -> list[tuple[str, bool]]:
         ("mailmagnet-slow-start", magnet == "starting" and is_late),
         ("not-caught-up", caught_up_at is not None and caught_up_at + CAUGHT_UP_WITHIN <= now),
         ("labels-scope-missing", connection.labels and Feature.LABELS not in granted_features(connection.scopes)),
+        ("labels-refused", labels_refusal(facts) != ""),
         ("labels-slow-start", labels_state(facts, now) == "starting" and is_late),
         ("feature-not-allowed", any(is_on and feature not in policy.features for feature, is_on in on.items())),
         ("mailbox-not-allowed", not is_mailbox_taken(facts)),
-        ("messages-parked", sync is not None and bool(sync.parked)),
+        ("messages-parked", sync is not None and is_passing_over(sync, now)),
         ("filing-late", work is not None and connection.labels and work.due_at + FILED_WITHIN <= now),
         ("rate-limited", retry_after is not None and retry_after > now),
     ]
+
+
+def is_passing_over(sync: Sync, now: datetime) -> bool:
+    """Whether a mail has kept failing for so long that it was passed: until then it is tried every few minutes."""
+    return any(one.first_failed_at + PASSED_AFTER <= now for one in sync.parked)
+
+
+def labels_refusal(facts: Facts) -> str:
+    """Why Gmail makes no label for this connection, where labels are on and one lacks; else empty."""
+    return facts.live_sync.labels_error if facts.connection.labels and facts.live_sync else ""
 
 
 def is_mailbox_taken(facts: Facts) -> bool:
@@ -253,6 +271,7 @@ def labels_state(facts: Facts, now: datetime) -> FeatureState:
     connection = facts.connection
     if not connection.labels:
         return "off"
-    if Feature.LABELS not in granted_features(connection.scopes) or magnet_state(facts, now) == "failing":
+    is_granted = Feature.LABELS in granted_features(connection.scopes)
+    if not is_granted or labels_refusal(facts) or magnet_state(facts, now) == "failing":
         return "failing"
     return "on" if all(connection.label_ids.get(category) for category in LABELLED) else "starting"

@@ -162,12 +162,16 @@ class _Judging:
         self._by_hand = self._labels_at(notice.filed)
         self._moved_by_hand = False
         self._archived_in = 0
+        # What has come off since, with an intent to bring the mail back: by our step, unless a hand shows behind it.
+        self._taken_off: set[str] = set()
         self.put_back: Modify | None = None
 
     def take(self, change: Change) -> None:
         if change.kind is Kind.DELETED:
             self.gone = self.pinned = True
         elif change.kind in (Kind.LABELS_ADDED, Kind.LABELS_REMOVED):
+            if change.kind is Kind.LABELS_REMOVED and self.intent == Category.NONE:
+                self._take_removed_on_the_way_back(change.labels & self._by_hand & self._ours.keys())
             for label in sorted(change.labels):
                 if change.kind is Kind.LABELS_ADDED:
                     self._take_added(label, change.record_id)
@@ -175,6 +179,9 @@ class _Judging:
                     self._take_removed(label, change.record_id)
 
     def verdict(self) -> Verdict:
+        if self._taken_off:
+            # Mail too old for the inbox only loses our label.
+            self._close_intent(0)
         return Verdict(self.filed, self.intent, self.pinned, self.gone, self.put_back, frozenset(self.unlabelled))
 
     def _take_added(self, label: str, record_id: int) -> None:
@@ -182,12 +189,15 @@ class _Judging:
         if category is not None:
             if category == self.intent:
                 self._close_intent(record_id)
+            elif label in self._taken_off:
+                self._close_intent(record_id)
+                self._hand(add=label)
             elif category != self.filed or self.pinned:
                 self._hand(add=label)
         elif label == INBOX:
             if self.intent == Category.NONE:
-                return
-            if self.filed not in (IN_INBOX, Category.NONE) or self.pinned:
+                self._close_intent(record_id)
+            elif self.filed not in (IN_INBOX, Category.NONE) or self.pinned:
                 self._hand(add=label)
         elif label in TAKEN_AWAY:
             self._hand()
@@ -197,9 +207,7 @@ class _Judging:
         if label in self._vanished:
             return
         if category is not None:
-            if self.intent == Category.NONE and category == self.filed:
-                self._close_intent(record_id)
-            elif category == self.filed and self.intent in ("", category):
+            if category == self.filed and self.intent in ("", category):
                 self.unlabelled.add(label)
                 self._hand(remove=label)
         elif label == INBOX:
@@ -211,10 +219,19 @@ class _Judging:
         elif label in TAKEN_AWAY:
             self._hand()
 
+    def _take_removed_on_the_way_back(self, labels: frozenset[str]) -> None:
+        # Our own step takes off whichever of our labels the mail has; a hand that chose another leaves that.
+        if self._by_hand & self._ours.keys() <= labels:
+            self._taken_off |= labels
+        else:
+            for label in sorted(labels):
+                self._hand(remove=label)
+
     def _hand(self, *, add: str = "", remove: str = "") -> None:
         self.pinned = True
         self._moved_by_hand = self._moved_by_hand or bool(self.intent)
-        self._by_hand = (self._by_hand | ({add} if add else set())) - ({remove} if remove else set())
+        self._by_hand = (self._by_hand | ({add} if add else set())) - ({remove} if remove else set()) - self._taken_off
+        self._taken_off.clear()
 
     def _close_intent(self, record_id: int) -> None:
         if self._archived_in not in (0, record_id):
@@ -227,6 +244,7 @@ class _Judging:
             self.filed = self.intent
             self._by_hand = ours_now
         self.intent = ""
+        self._taken_off.clear()
 
     def _labels_at(self, place: str) -> set[str]:
         if place in (IN_INBOX, Category.NONE):

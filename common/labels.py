@@ -12,7 +12,7 @@ from typing import Final
 from common.errors import BadRequest, Conflict, NotFound
 from common.gmail.client import MAX_MODIFY, Gmail
 from common.model import LABELLED, Category, Connection
-from common.store.client import Before, Versioned, store
+from common.store.client import Before, Lost, Versioned, store
 
 NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
@@ -30,6 +30,12 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
 _OTHER_NAME: Final = "{} (CRM)"
 
 
+class LabelRefused(BadRequest):
+    """Gmail makes none of our labels: the mailbox has too many, or both names are taken."""
+
+    code = "label-refused"
+
+
 def lacking(connection: Connection) -> tuple[Category, ...]:
     """The categories whose labels are not there, as far as is known."""
     return tuple(category for category in LABELLED if not connection.label_ids.get(category))
@@ -40,8 +46,27 @@ def apply_labels(connection: Versioned[Connection], gmail: Gmail, *, verify: boo
 
     A label made anew is put on the mail filed under it. ``verify`` looks first whether those known still exist.
     One unit to look, 5 a label, 50 for each 1,000 mails. Raises Lost where the connection has changed meanwhile, and
-    BadRequest where Gmail takes no more labels.
+    LabelRefused, which the connection's health tells until labels are made.
     """
+    try:
+        made = _apply(connection, gmail, verify=verify)
+    except LabelRefused as problem:
+        _save_refusal(connection.value.user_id, problem.code)
+        raise
+    if made is not connection:
+        _save_refusal(connection.value.user_id, "")
+    return made
+
+
+def _save_refusal(user_id: str, code: str) -> None:
+    sync = store().syncs.load(user_id)
+    if sync is not None and sync.value.labels_error != code:
+        # Whatever else changes in the record meanwhile; one that has gone needs no health.
+        with contextlib.suppress(Lost):
+            store().syncs.patch(user_id, labels_error=code)
+
+
+def _apply(connection: Versioned[Connection], gmail: Gmail, *, verify: bool) -> Versioned[Connection]:
     known = dict(connection.value.label_ids)
     if verify:
         existing = {label.label_id for label in gmail.list_labels()}
@@ -49,7 +74,13 @@ def apply_labels(connection: Versioned[Connection], gmail: Gmail, *, verify: boo
     for category in LABELLED:
         if known.get(category):
             continue
-        label_id = _create(gmail, NAMES.get(connection.value.locale, NAMES["en"])[category], set(known.values()))
+        name = NAMES.get(connection.value.locale, NAMES["en"])[category]
+        try:
+            label_id = _create(gmail, name, set(known.values()))
+        except LabelRefused:
+            if known != connection.value.label_ids:
+                store().connections.update(connection, label_ids=known)
+            raise
         # Before the id is kept: who dies in between begins again, and finds the label by its name.
         _put_on(connection.value, category, label_id, gmail)
         known[category] = label_id
@@ -65,10 +96,12 @@ def _create(gmail: Gmail, name: str, others: Collection[str]) -> str:
             return gmail.create_label(wanted).label_id
         except Conflict:
             pass
+        except BadRequest as refusal:
+            raise LabelRefused from refusal
         found = _find(gmail, wanted)
         if found and found not in others:
             return found
-    raise BadRequest("label-name-taken")
+    raise LabelRefused
 
 
 def _find(gmail: Gmail, name: str) -> str:

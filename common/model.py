@@ -127,7 +127,7 @@ class Sync:
 
     ``caught_up_at`` is when a drain last reached the history's end; ``watch_expires_at`` is None until the first watch.
     ``backfill`` and ``resync`` name the runs under way, ``backfill_until`` and ``resync_from`` are how far back they
-    go. ``announce`` are mails of which the webhook is still to be told.
+    go. ``announce`` are mails of which the webhook is still to be told. ``labels_error`` is why Gmail makes no label.
     """
 
     user_id: str
@@ -147,6 +147,7 @@ class Sync:
     last_sweep_at: datetime | None = None
     last_error: str = ""
     last_error_at: datetime | None = None
+    labels_error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

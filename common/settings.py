@@ -211,6 +211,8 @@ def plan_starts(connection: Connection, patch: ConnectionPatch) -> list[Start]:
         starts.append(Start("magnet_ingest", "start" if patch.mailmagnet else "stop"))
     if patch.labels is True:
         starts.append(Start("label_sweep", "start"))
+    elif patch.labels is False and connection.labels and patch.mailmagnet is not False:
+        starts.append(Start("label_sweep", "stop"))
     return starts
 
 

@@ -16,9 +16,10 @@ import msgspec
 from common import clock, log, magnet_tasks, tokens
 from common.dispatch import leave_sweep
 from common.errors import Problem, RateLimited, ReauthRequired, Unavailable
-from common.filing import PIECE, filing_for, open_background
+from common.filing import PIECE, drained, filing_for, open_background
 from common.keys import keys
 from common.labels import apply_labels, delete_labels
+from common.magnet import running
 from common.model import Connection, Feature, Work
 from common.oauth import granted_features
 from common.store.client import Context, Lost, store
@@ -112,14 +113,14 @@ def _sweep(errand: Errand) -> None:
 
 
 def _start(errand: Errand) -> None:
-    """Labels were turned on: makes them, then has all that is noticed looked at. Raises Lost."""
+    """Labels were turned on: has all that is noticed looked at, and makes the labels. Raises Lost."""
     context = store().load_context(errand.user)
     if filing_for(context, errand.generation) is None or context.connection is None:
         return
-    connection = apply_labels(context.connection, open_background(context), verify=True)
-    _unsettle(connection.value)
-    work = Work(user_id=errand.user, due_at=clock.now(), generation=connection.value.generation)
-    store().work.save(work)
+    _unsettle(context.connection.value)
+    # Before the labels: where Gmail makes none, each dispatch has it tried again, as long as they are on.
+    store().work.save(Work(user_id=errand.user, due_at=clock.now(), generation=errand.generation))
+    apply_labels(context.connection, open_background(context), verify=True)
 
 
 def _unsettle(connection: Connection) -> None:
@@ -137,17 +138,30 @@ def _unsettle(connection: Connection) -> None:
 
 
 def _stop(errand: Errand) -> None:
-    """Labels were turned off, and are off still: nothing is to be filed, nothing begun goes on. Raises Lost."""
+    """Labels were turned off, and are off still: what is filed stays, nothing begun goes on. Raises Lost.
+
+    What a sweep had done last is read from the history first, so that its own steps are never taken for hands. Two
+    units where steps are open, else none. What sweeps did can still be undone, unless the labels are removed.
+    """
     context = store().load_context(errand.user)
     connection = context.connection
     if connection is None or connection.value.labels or connection.value.generation != errand.generation:
         return
     store().work.delete(errand.user)
-    _forget_intents(errand.user)
-    while store().sweeps.delete_all(errand.user, limit=_DELETE_PIECE) == _DELETE_PIECE:
-        pass
+    _end_steps(context, errand)
+    if errand.labels:
+        while store().sweeps.delete_all(errand.user, limit=_DELETE_PIECE) == _DELETE_PIECE:
+            pass
     if errand.labels and connection.value.label_ids and _may_change(context):
         delete_labels(connection, open_background(context))
+
+
+def _end_steps(context: Context, errand: Errand) -> None:
+    if not store().notices.open_intents(errand.user, limit=1):
+        return
+    if running(context, errand.generation) is not None and drained(context, open_background(context)) is None:
+        raise Lost
+    _forget_intents(errand.user)
 
 
 def _may_change(context: Context) -> bool:

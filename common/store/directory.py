@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from common.store.records import NAME, Records, pieces, where
 
 D = TypeVar("D", User, Contact, Deal)
 
-_MOST_FOUND = 500
+_PAGE = 500
 
 
 class DirectoryRecords(Records[D]):
@@ -36,6 +36,16 @@ class DirectoryRecords(Records[D]):
             query = where(query, "updated_at", ">=", since)
         query = query.order_by("updated_at").order_by(NAME)
         return self._fetch(query, limit, [after[0], self.reference(after[1])] if after else None)
+
+    def _fetch_all(self, query: Any) -> Iterator[Versioned[D]]:
+        """All records that a query finds, page by page."""
+        after: list[Any] | None = None
+        while True:
+            page = self._fetch(query.order_by(NAME), _PAGE, after)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = [self._client.document(page[-1].path)]
 
     def named_by_others(self, load_id: str, limit: int) -> list[Versioned[D]]:
         """Records that the full load ``load_id`` has not named."""
@@ -59,8 +69,8 @@ class Contacts(DirectoryRecords[Contact]):
         """The contacts that have any of these addresses, which are normalised."""
         found: dict[str, Contact] = {}
         for piece in pieces(addresses):
-            query = where(self._collection, "address_index", "array_contains_any", piece).order_by(NAME)
-            found.update({record.path: record.value for record in self._fetch(query, _MOST_FOUND)})
+            query = where(self._collection, "address_index", "array_contains_any", piece)
+            found.update({record.path: record.value for record in self._fetch_all(query)})
         return list(found.values())
 
 
@@ -71,8 +81,8 @@ class Deals(DirectoryRecords[Deal]):
         """The deals that any of these contacts has now."""
         found: dict[str, Deal] = {}
         for piece in pieces(contact_ids):
-            query = where(self._collection, "contact_ids", "array_contains_any", piece).order_by(NAME)
-            found.update({record.path: record.value for record in self._fetch(query, _MOST_FOUND)})
+            query = where(self._collection, "contact_ids", "array_contains_any", piece)
+            found.update({record.path: record.value for record in self._fetch_all(query)})
         return [deal for deal in found.values() if not deal.deleted]
 
     def open_closing(

@@ -23,7 +23,7 @@ from common import (
     openapi,
     opening,
     suspension,
-    sweep,
+    sweep_review,
     web,
 )
 from common.cache import answers
@@ -119,30 +119,30 @@ def release_pin(call: web.Call) -> Response:
     """Lets the sweep have a mail again that a person had moved."""
     (mail_id,) = web.verify_gmail_ids([call.params["id"]])
     session = open_session(call.caller)
-    sweep.release_pin(session.context, session.gmail, mail_id)
+    sweep_review.release_pin(session.context, session.gmail, mail_id)
     return web.no_content()
 
 
-@app.route("GET", "/sweep/preview", web.USER, answer=sweep.PreviewAnswer)
+@app.route("GET", "/sweep/preview", web.USER, answer=sweep_review.PreviewAnswer)
 def preview_sweep(call: web.Call) -> Response:
     """What the next sweep would do."""
     session = open_session(call.caller)
-    return web.json_response(sweep.preview(session.context, session.gmail))
+    return web.json_response(sweep_review.preview(session.context, session.gmail))
 
 
-@app.route("GET", "/sweeps", web.USER, query=sweep.SweepsQuery, answer=sweep.SweepsAnswer)
+@app.route("GET", "/sweeps", web.USER, query=sweep_review.SweepsQuery, answer=sweep_review.SweepsAnswer)
 def show_sweeps(call: web.Call) -> Response:
     """What the last sweeps did, newest first."""
-    query = call.query(sweep.SweepsQuery)
-    return web.json_response(sweep.list_sweeps(open_member(call.caller).connection, query.page_token))
+    query = call.query(sweep_review.SweepsQuery)
+    return web.json_response(sweep_review.list_sweeps(open_member(call.caller).connection, query.page_token))
 
 
-@app.route("POST", "/sweeps/{id}/undo", web.USER, answer=sweep.UndoAnswer)
+@app.route("POST", "/sweeps/{id}/undo", web.USER, answer=sweep_review.UndoAnswer)
 def undo_sweep(call: web.Call) -> Response:
     """Puts the mails of a sweep back to where they were, except those that somebody has moved since, and pins them."""
     (sweep_id,) = web.verify_gmail_ids([call.params["id"]])
     session = open_session(call.caller)
-    return web.json_response(sweep.undo(session.context, session.gmail, sweep_id))
+    return web.json_response(sweep_review.undo(session.context, session.gmail, sweep_id))
 
 
 @app.route("POST", "/notices/read", web.USER, body=notices.ReadBody, answer=notices.ReadAnswer)

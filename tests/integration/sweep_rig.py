@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -138,10 +138,15 @@ def calls_of_sweep(stack: Stack) -> list[Call]:
         return gmail_calls(stack, mark)
 
 
-@contextmanager
-def while_modifying(stack: Stack, act: Callable[[], None]) -> Iterator[None]:
+def while_modifying(stack: Stack, act: Callable[[], None]) -> AbstractContextManager[None]:
     """Within the block, ``act`` happens just before Gmail carries out the first batchModify."""
-    fault = stack.faults.inject(Fault("gmail", "users.messages.batchModify", delay_s=0.4))
+    return while_calling(stack, "users.messages.batchModify", act)
+
+
+@contextmanager
+def while_calling(stack: Stack, method: str, act: Callable[[], None]) -> Iterator[None]:
+    """Within the block, ``act`` happens just before Gmail carries out the first call of ``method``."""
+    fault = stack.faults.inject(Fault("gmail", method, delay_s=0.4))
 
     def wait() -> None:
         ends_s = time.monotonic() + 20

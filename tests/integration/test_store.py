@@ -683,6 +683,19 @@ def test_deals_are_found_by_contact_and_by_closing_date(store: Store) -> None:
     assert ["d1"] == [one.value.deal_id for one in store.deals.open_closing(*october, 10, (october[0], "d2"))]
 
 
+def test_an_address_or_contact_of_very_many_is_read_to_the_end(store: Store) -> None:
+    """Five hundred and one contacts of one address, and as many deals of one contact, are all found."""
+    shared = ContactAddress(address="shared@customer.example", added_at=NOW)
+    for start in range(0, 501, 250):
+        with store.batch() as batch:
+            for number in range(start, min(start + 250, 501)):
+                store.contacts.create(Contact(contact_id=f"c{number}", name="n", addresses=(shared,)), batch)
+                store.deals.create(deal(f"d{number}", contact_ids=("c1",)), batch)
+
+    assert 501 == len(store.contacts.by_address(["shared@customer.example"]))
+    assert 501 == len(store.deals.of_contacts(["c1"]))
+
+
 def test_a_context_costs_five_reads_in_one_call(metered: Store, embedded: Backend) -> None:
     """Once the mailbox is known, everything about a connection is one round trip."""
     metered.connections.create(connection())

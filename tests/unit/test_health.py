@@ -72,6 +72,7 @@ def test_a_connection_that_works_is_healthy() -> None:
         (facts(sync={"watch_expires_at": NOW + timedelta(days=4, hours=23)}), "degraded", "watch-not-renewed"),
         (facts(sync={"caught_up_at": NOW - timedelta(hours=30)}), "degraded", "not-caught-up"),
         (facts(connection={"label_ids": {}}), "degraded", "labels-slow-start"),
+        (facts(sync={"labels_error": "label-refused"}), "degraded", "labels-refused"),
         (facts(sync={"last_error": "policy"}), "degraded", "mailmagnet-failing"),
         (facts(sync={"watch_expires_at": None}), "degraded", "mailmagnet-slow-start"),
         (facts(sync={"generation": "older"}), "degraded", "mailmagnet-slow-start"),
@@ -85,7 +86,7 @@ def test_a_connection_that_works_is_healthy() -> None:
         (facts(policy=Policy(mailbox_domains=("other.example",))), "degraded", "mailbox-not-allowed"),
         (facts(policy=Policy(mailbox_must_match_user=True)), "degraded", "mailbox-not-allowed"),
         (
-            facts(sync={"parked": (Parked(mail_id="m", attempts=10, first_failed_at=NOW),)}),
+            facts(sync={"parked": (Parked(mail_id="m", attempts=10, first_failed_at=NOW - timedelta(hours=1)),)}),
             "degraded",
             "messages-parked",
         ),
@@ -144,14 +145,16 @@ def test_the_worst_is_said_first() -> None:
 
 
 def test_what_passes_is_no_trouble() -> None:
-    """A start just made, work just due and a limit that is over are healthy."""
+    """A start just made, work just due, a limit that is over, mail still tried and labels given up are healthy."""
     fresh = facts(
         connection={"changed_at": NOW - timedelta(minutes=1)},
         sync={"watch_expires_at": None},
         work=Work(user_id="anna", due_at=NOW - timedelta(minutes=5), generation="g"),
         mailbox=Mailbox(mailbox_key="k", retry_after=NOW),
     )
-    assert "healthy" == health.judge(fresh, NOW).word
+    retried = facts(sync={"parked": (Parked(mail_id="m", attempts=9, first_failed_at=NOW - timedelta(minutes=59)),)})
+    refused_once = facts(connection={"labels": False}, sync={"labels_error": "label-refused"})
+    assert {"healthy"} == {health.judge(one, NOW).word for one in (fresh, retried, refused_once)}
     assert "starting" == health.magnet_state(fresh, NOW)
 
 

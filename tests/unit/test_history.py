@@ -95,6 +95,7 @@ def test_a_candidate_keeps_its_first_record() -> None:
         (notice(OPEN, intent=CUSTOMERS), [removed("L2"), added("L3")], CUSTOMERS),
         (notice(CUSTOMERS, intent=NONE), [removed("L3"), added("INBOX")], NONE),
         (notice(CUSTOMERS, intent=NONE), [added("INBOX"), removed("L3")], NONE),
+        (notice(CUSTOMERS, intent=NONE), [removed("L3")], NONE),
         (notice(CUSTOMERS), [removed("INBOX"), added("L3")], CUSTOMERS),
         (notice(CUSTOMERS), [removed("L2")], CUSTOMERS),
         (notice(CUSTOMERS), [added("STARRED"), removed("UNREAD"), added("Label_77")], CUSTOMERS),
@@ -143,6 +144,29 @@ def test_a_hand_between_plan_and_step_is_restored() -> None:
     verdict = judge(notice(intent=CUSTOMERS), by_hand + our_step, OURS)
     assert Modify(frozenset({"L1"}), frozenset({"L3"})) == verdict.put_back
     assert (IN_INBOX, "", True) == (verdict.filed, verdict.intent, verdict.pinned)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("by_hand", [[removed("L3"), added("L2")], [added("L2"), removed("L3")]])
+def test_a_hand_before_a_step_back_to_the_inbox_is_restored(by_hand: list[Change], *, is_old: bool) -> None:
+    """The user chose another of our labels before the step to the inbox, which old mail does not come back to."""
+    our_step = [Change(3, "a", Kind.LABELS_REMOVED, frozenset({"L2"}))]
+    our_step += [] if is_old else [Change(3, "a", Kind.LABELS_ADDED, frozenset({"INBOX"}))]
+    verdict = judge(notice(CUSTOMERS, intent=NONE), by_hand + our_step, OURS)
+    assert Modify(frozenset({"L2"}), frozenset({"INBOX"})) == verdict.put_back
+    assert (CUSTOMERS, "", True) == (verdict.filed, verdict.intent, verdict.pinned)
+
+
+def test_a_hand_told_of_before_a_step_back_leaves_the_step_open() -> None:
+    """Another of our labels chosen by hand is no step of ours: what follows is still to be told from it."""
+    verdict = judge(notice(CUSTOMERS, intent=NONE), [added("L2"), removed("L3")], OURS)
+    assert (CUSTOMERS, NONE, True, None) == (verdict.filed, verdict.intent, verdict.pinned, verdict.put_back)
+
+
+def test_a_hand_after_a_step_back_to_the_inbox_pins_where_it_put_the_mail() -> None:
+    """Our label came off, the user put it on again: nothing is put back, the hand came last."""
+    verdict = judge(notice(CUSTOMERS, intent=NONE), [removed("L3"), added("L3")], OURS)
+    assert (NONE, "", True, None) == (verdict.filed, verdict.intent, verdict.pinned, verdict.put_back)
 
 
 def test_a_label_put_on_in_the_inbox_before_our_step_brings_the_mail_back_there() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from common.filing import plan_filing
 from common.model import IN_INBOX, OUTSIDE, Category, Connection, Move, Notice
-from common.sweep import place_of, plan_place, plan_undo
 from common.sweep_plan import Plan
+from common.sweep_review import place_of, plan_place, plan_undo
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MIA = "mia@customer.example"

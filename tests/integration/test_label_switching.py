@@ -1,0 +1,189 @@
+"""Labels that are turned on and off, and what Gmail refuses to make, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from local.faults import Fault
+from local.stack import Stack
+from tests.integration.magnet_rig import gmail_calls, unpushed
+from tests.integration.sweep_rig import (
+    CLOSING,
+    CUSTOMERS,
+    JONAS,
+    MIA,
+    OPEN,
+    OURS,
+    arrive,
+    change_deal,
+    connection,
+    filed,
+    hand,
+    has_work,
+    load_directory,
+    modifies,
+    place,
+    places,
+    start_labels,
+    state,
+    sweep,
+    sweeps,
+    while_calling,
+)
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def sorted_mailbox(stack: Stack) -> Stack:
+    """Anna with MailMagnet and labels on, and nothing left to do."""
+    load_directory(stack)
+    return start_labels(stack)
+
+
+def patch(stack: Stack, **changes: Any) -> None:
+    stack.ask("anna", "PATCH", "/oauth_callback/connection", json=changes)
+
+
+def off(stack: Stack) -> None:
+    """Labels are turned off, and what follows from that is done."""
+    patch(stack, labels=False)
+    stack.catch_up(within_s=120)
+
+
+def on(stack: Stack) -> None:
+    """Labels are turned on, and the sweep that follows is done."""
+    stack.switch_on("anna", mailmagnet=True, labels=True)
+    stack.catch_up(within_s=60)
+    sweep(stack)
+
+
+def shown(stack: Stack) -> dict[str, Any]:
+    answer: dict[str, Any] = stack.ask("anna", "GET", "/oauth_callback/connection")
+    return answer
+
+
+# What Gmail refuses to make
+
+
+def test_refused_label_is_told_until_it_is_made(stack: Stack) -> None:
+    """While Gmail takes no more labels, the connection's health says so and what to do; then mail is filed."""
+    load_directory(stack)
+    stack.connect("anna")
+    stack.faults.inject(Fault("gmail", "users.labels.create", status=400, count=1000))
+    stack.switch_on("anna", mailmagnet=True, labels=True)
+    stack.catch_up(within_s=300)
+    mail = filed(stack, MIA)
+    refused = shown(stack)
+
+    assert ("degraded", "labels-refused") == (refused["health"]["word"], refused["health"]["reason"])
+    assert ("failing", "label-refused") == (refused["labels"]["state"], refused["labels"]["reason"])
+    assert "delete labels" in refused["health"]["advice"]
+    assert {"INBOX"} == place(stack, mail)
+
+    stack.faults.clear()
+    sweep(stack)
+
+    healed = shown(stack)
+    assert ("healthy", "on", "") == (healed["health"]["word"], healed["labels"]["state"], healed["labels"]["reason"])
+    assert {CLOSING} == place(stack, mail)
+
+
+def test_labels_made_before_the_refusal_are_kept(stack: Stack) -> None:
+    """Where Gmail takes one label and no second, the one is known as ours."""
+    load_directory(stack)
+    stack.connect("anna")
+    stack.faults.inject(Fault("gmail", "users.labels.create", status=400, count=1000, skip=1))
+    stack.switch_on("anna", mailmagnet=True, labels=True)
+    stack.catch_up(within_s=60)
+
+    assert ["closing_this_month"] == list(connection(stack)["label_ids"])
+
+
+def test_labels_turned_off_are_no_trouble(stack: Stack) -> None:
+    """What Gmail refused is forgotten with the labels."""
+    load_directory(stack)
+    stack.connect("anna")
+    stack.faults.inject(Fault("gmail", "users.labels.create", status=400, count=1000))
+    stack.switch_on("anna", mailmagnet=True, labels=True)
+    stack.catch_up(within_s=60)
+    off(stack)
+
+    assert ("healthy", "off") == (shown(stack)["health"]["word"], shown(stack)["labels"]["state"])
+
+
+# Off
+
+
+def test_off_leaves_filed_mail_where_it_is(sorted_mailbox: Stack) -> None:
+    """Turned off, labels and what lies under them stay, new mail stays in the inbox, a changed deal moves nothing."""
+    mail = filed(sorted_mailbox, MIA)
+    off(sorted_mailbox)
+    change_deal(sorted_mailbox, "d-01", state="won")
+    later = filed(sorted_mailbox, JONAS)
+
+    assert [{CLOSING}, {"INBOX"}] == places(sorted_mailbox, mail, later)
+    assert OURS <= sorted_mailbox.label_names("anna")
+    assert not has_work(sorted_mailbox)
+
+
+def test_on_again_goes_on_from_there(sorted_mailbox: Stack) -> None:
+    """Turned on again, mail follows what its deals did meanwhile, what came meanwhile is filed, and hands stay."""
+    mail, moved = (filed(sorted_mailbox, MIA) for _ in range(2))
+    off(sorted_mailbox)
+    later = arrive(sorted_mailbox, JONAS)
+    hand(sorted_mailbox, moved, add=["INBOX"], remove=[CLOSING])
+    change_deal(sorted_mailbox, "d-01", state="won")
+    on(sorted_mailbox)
+
+    assert [{CUSTOMERS}, {"INBOX"}, {OPEN}] == places(sorted_mailbox, mail, moved, later)
+    assert [False, True, False] == [state(sorted_mailbox, one)[2] for one in (mail, moved, later)]
+
+
+def test_off_in_the_middle_of_a_sweep_stops_it(sorted_mailbox: Stack) -> None:
+    """Labels turned off while a sweep reads the history: nothing is moved any more, nothing stays begun or pinned."""
+    mail = arrive(sorted_mailbox, MIA)
+    mark = sorted_mailbox.ledger.mark()
+    with while_calling(sorted_mailbox, "users.history.list", lambda: patch(sorted_mailbox, labels=False)):
+        sweep(sorted_mailbox)
+    sorted_mailbox.catch_up(within_s=120)
+
+    assert 0 == modifies(gmail_calls(sorted_mailbox, mark))
+    assert ({"INBOX"}, ("", "", False)) == (place(sorted_mailbox, mail), state(sorted_mailbox, mail))
+
+
+def test_magnet_off_in_the_middle_of_a_sweep_stops_it(sorted_mailbox: Stack) -> None:
+    """MailMagnet turned off while a sweep reads the history: nothing is moved any more, and nothing stays held."""
+    mail = arrive(sorted_mailbox, MIA)
+    with while_calling(sorted_mailbox, "users.history.list", lambda: patch(sorted_mailbox, mailmagnet=False)):
+        sweep(sorted_mailbox)
+    sorted_mailbox.catch_up(within_s=120)
+
+    assert {"INBOX"} == place(sorted_mailbox, mail)
+    assert [] == [path for path in sorted_mailbox.documents() if "/notices/" in path or path.startswith("work/")]
+
+
+def test_off_before_the_echo_takes_no_step_of_ours_for_a_hand(sorted_mailbox: Stack) -> None:
+    """A step whose echo was not read when labels went off is settled: on again, its mail follows its deals."""
+    mail = arrive(sorted_mailbox, MIA)
+    with unpushed(sorted_mailbox):
+        sorted_mailbox.advance(600)
+        sorted_mailbox.sweep()
+        off(sorted_mailbox)
+    assert ("closing_this_month", "", False) == state(sorted_mailbox, mail)
+    change_deal(sorted_mailbox, "d-01", state="won")
+    on(sorted_mailbox)
+
+    assert {CUSTOMERS} == place(sorted_mailbox, mail)
+
+
+def test_sweep_can_be_undone_after_labels_went_off(sorted_mailbox: Stack) -> None:
+    """Who turns labels off because of what the last sweep did can still take that back."""
+    mail = filed(sorted_mailbox, MIA)
+    off(sorted_mailbox)
+    (done,) = sweeps(sorted_mailbox)
+    sorted_mailbox.ask("anna", "POST", f"/mail_proxy/sweeps/{done['id']}/undo")
+
+    assert {"INBOX"} == place(sorted_mailbox, mail)
