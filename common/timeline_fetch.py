@@ -24,6 +24,7 @@ from common.mail.headers import all_values
 from common.mail.reading import SUMMARY_FIELDS, header_pairs, read_summary
 from common.mail.view import Summary
 from common.mail_actions import HIDDEN_LABEL
+from common.mailbox_view import fetch_summaries
 from common.timeline_api import State
 from common.timeline_merge import Copy, Key, Part, Position
 from common.timeline_query import Asked, Search, is_found_by_bcc, plan_query
@@ -261,7 +262,7 @@ class _Seen:
 
         What lies below that one must not be told before it.
         """
-        fetched = self._visit.gmail.fetch_messages(ids, fields=SUMMARY_FIELDS)
+        fetched = fetch_summaries(self._visit.gmail, ids)
         for one in ids:
             if one in fetched.failed:
                 return fetched.failed[one]
