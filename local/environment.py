@@ -17,6 +17,8 @@ REGION: Final = "europe-west1"
 TOPIC: Final = f"projects/{PROJECT}/topics/gmail-push"
 DEAD_LETTERS: Final = f"projects/{PROJECT}/topics/gmail-push-dead"
 SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/gmail-push"
+DEAD_SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/gmail-push-dead"
+GMAIL_PUSH: Final = "serviceAccount:gmail-api-push@system.gserviceaccount.com"
 LOCATION: Final = f"projects/{PROJECT}/locations/{REGION}"
 
 PUSH: Final = f"pubsub-push@{PROJECT}.iam.gserviceaccount.com"

@@ -28,6 +28,7 @@ from local.http import HttpServer
 from local.ledger import Ledger
 from local.oauth import OAuthService, ServiceTokens
 from local.pubsub import OfficialPubSub, PubSub, PushSettings
+from local.pubsub_api import PubSubApi
 from local.push_relay import PushRelay
 from local.secretmanager import SecretManager
 
@@ -142,8 +143,11 @@ class Google:
         if kind == "official":
             emulator = self._keep(PubsubEmulator())
             self._relay = self._keep(PushRelay(self.tokens.mint))
+            self.pubsub_url = f"http://{emulator.address}"
             return OfficialPubSub(emulator.address)
-        return self._keep(PubSub(self.clock, self.ledger, self.faults, self.tokens.mint))
+        embedded = self._keep(PubSub(self.clock, self.ledger, self.faults, self.tokens.mint))
+        self.pubsub_url = self._serve(PubSubApi(embedded, self.ledger, self.faults).app).url
+        return embedded
 
     def _make_subscription(self, endpoint: str) -> None:
         for topic in (environment.TOPIC, environment.DEAD_LETTERS):
@@ -160,6 +164,9 @@ class Google:
         if self._relay is not None:
             settings = self._relay.relayed(settings)
         self.pubsub.create_push_subscription(environment.SUBSCRIPTION, environment.TOPIC, settings)
+        self.pubsub.create_pull_subscription(environment.DEAD_SUBSCRIPTION, environment.DEAD_LETTERS, ack_deadline_s=60)
+        if isinstance(self.pubsub, PubSub):
+            self.pubsub.grant(environment.TOPIC, "roles/pubsub.publisher", environment.GMAIL_PUSH)
 
     def _renew_people(self) -> None:
         self.accounts = self.oauth.accounts = self._new_accounts()

@@ -1,4 +1,4 @@
-"""Google's Pub/Sub: topics and push subscriptions with OIDC, retries, slow-down and dead letters.
+"""Google's Pub/Sub: topics, push subscriptions with OIDC, retries, slow-down and dead letters, and pull subscriptions.
 
 Owns topics and messages of a local stack. ``OfficialPubSub`` does the same by Google's emulator. May import no other
 stand-in. Behaviour: https://cloud.google.com/pubsub/docs/push and …/docs/handling-failures.
@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ import requests
 
 from local.dispatch import NO_ANSWER, Loop, Mint, Workers, send_http, wait_until_idle
 from local.ledger import Call
+from local.pubsub_pull import PullSubscription
 
 if TYPE_CHECKING:
     from local.clock import LocalClock
@@ -113,6 +114,8 @@ class PubSub:
         self._lock = threading.RLock()
         self._topics: dict[str, deque[PubSubMessage]] = {}
         self._subscriptions: dict[str, _Subscription] = {}
+        self._pulls: dict[str, PullSubscription] = {}
+        self._grants: dict[str, dict[str, set[str]]] = {}
         self._next_id = 2_070_443_601_311_540
         self._workers = Workers("pubsub", max_workers)
         self._loop = Loop("pubsub", self._push_due)
@@ -137,6 +140,61 @@ class PubSub:
                 _ = self._topics[settings.dead_letter_topic]
             self._subscriptions[name] = _Subscription(name, topic, settings)
 
+    def create_pull_subscription(self, name: str, topic: str, *, ack_deadline_s: int = 10) -> None:
+        """Makes or replaces the subscription. Raises KeyError for an unknown topic, ValueError for a bad name."""
+        if not _SUBSCRIPTION_NAME.fullmatch(name):
+            raise ValueError(f"{name} is not the name of a subscription")
+        with self._lock:
+            _ = self._topics[topic]
+            self._pulls[name] = PullSubscription(name, topic, ack_deadline_s)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """A subscription as Google's interface shows it. Raises KeyError for an unknown one."""
+        with self._lock:
+            if name in self._pulls:
+                pulled = self._pulls[name]
+                shown = {"name": name, "topic": pulled.topic, "state": "ACTIVE"}
+                return {**shown, "ackDeadlineSeconds": pulled.ack_deadline_s}
+            held = self._subscriptions[name]
+        return {
+            "name": name,
+            "topic": held.topic,
+            "ackDeadlineSeconds": int(held.settings.ack_deadline_s),
+            "state": "ACTIVE",
+            "pushConfig": {"pushEndpoint": held.settings.endpoint},
+        }
+
+    def pull(self, name: str, limit: int) -> list[tuple[str, PubSubMessage]]:
+        """Leases messages of a pull subscription. Raises KeyError for an unknown one."""
+        with self._lock:
+            return self._pulls[name].pull(self._clock.now(), limit)
+
+    def acknowledge(self, name: str, ack_ids: Iterable[str]) -> None:
+        """Forgets leased messages. Raises KeyError for an unknown subscription."""
+        with self._lock:
+            self._pulls[name].acknowledge(ack_ids, self._clock.now())
+
+    def modify_ack_deadline(self, name: str, ack_ids: Iterable[str], seconds: int) -> None:
+        """Moves the end of leases; 0 gives the messages back. Raises KeyError for an unknown subscription."""
+        with self._lock:
+            self._pulls[name].modify(ack_ids, seconds, self._clock.now())
+
+    def grants(self, topic: str) -> dict[str, set[str]]:
+        """Who may do what with a topic, members by role. Raises KeyError for an unknown topic."""
+        with self._lock:
+            _ = self._topics[topic]
+            return {role: set(members) for role, members in self._grants.get(topic, {}).items() if members}
+
+    def grant(self, topic: str, role: str, member: str) -> None:
+        """Gives a role on a topic."""
+        with self._lock:
+            self._grants.setdefault(topic, {}).setdefault(role, set()).add(member)
+
+    def revoke(self, topic: str, role: str, member: str) -> None:
+        """Takes a role on a topic away."""
+        with self._lock:
+            self._grants.get(topic, {}).get(role, set()).discard(member)
+
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """Publishes and returns the message's id. Raises KeyError for an unknown topic."""
         started_s = time.monotonic()
@@ -153,6 +211,9 @@ class PubSub:
                 for subscription in self._subscriptions.values():
                     if subscription.topic == topic:
                         subscription.waiting.append(_Delivery(message, message.published_at))
+                for pulled in self._pulls.values():
+                    if pulled.topic == topic:
+                        pulled.add(message)
         self._record("publish", fault.status if fault is not None and is_lost else 200, started_s)
         self._loop.wake()
         return message.message_id
@@ -211,6 +272,8 @@ class PubSub:
             for subscription in self._subscriptions.values():
                 subscription.waiting.clear()
                 subscription.slow_until, subscription.nacks_in_a_row = None, 0
+            for pulled in self._pulls.values():
+                pulled.clear()
 
     def stop(self) -> None:
         self._loop.stop()
@@ -339,6 +402,10 @@ class OfficialPubSub:
                 "maxDeliveryAttempts": settings.max_delivery_attempts,
             }
         self._call("PUT", name, body)
+
+    def create_pull_subscription(self, name: str, topic: str, *, ack_deadline_s: int = 10) -> None:
+        """Makes the subscription. Raises requests.HTTPError where the emulator refuses it."""
+        self._call("PUT", name, {"topic": topic, "ackDeadlineSeconds": ack_deadline_s})
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """Publishes and returns the message's id. Raises requests.HTTPError for an unknown topic."""
