@@ -345,6 +345,7 @@ class DispatchState:
 
     contacts_cursor: datetime | None = None
     deals_cursor: datetime | None = None
+    users_cursor: datetime | None = None
     month: str = ""
     time_zone: str = ""
 

@@ -26,12 +26,12 @@ from common.store.client import Context, Lost, store
 from common.sweep import Outcome, settle_echoes, sweep
 
 # After that a sweep's work waits for the next dispatch, which comes within ten minutes; nothing recalls the others.
-_MOST_ATTEMPTS: Final = {"sweep": 5, "settle": 5, "start": 60, "stop": 60}
+_MOST_ATTEMPTS: Final = {"sweep": 5, "settle": 5, "follow": 5, "start": 60, "stop": 60}
 _DELETE_PIECE: Final = 1000
 _SENDERS_PAGE: Final = 300
 _GO_ON_IN: Final = timedelta(seconds=5)
 
-Kind = Literal["sweep", "settle", "start", "stop"]
+Kind = Literal["sweep", "settle", "follow", "start", "stop"]
 
 
 class Errand(msgspec.Struct, kw_only=True):
@@ -54,6 +54,8 @@ def apply_errand(errand: Errand) -> None:
             _guard(errand, partial(_sweep, errand))
         case "settle":
             _guard(errand, partial(settle_echoes, errand.user, errand.generation))
+        case "follow":
+            _guard(errand, partial(_follow, errand))
         case "start":
             _guard(errand, partial(_start, errand))
         case "stop":
@@ -110,6 +112,17 @@ def _end(errand: Errand, reason: str) -> None:
 def _sweep(errand: Errand) -> None:
     if sweep(errand.user, errand.generation) is Outcome.UNFINISHED:
         _leave(errand, clock.now() + _GO_ON_IN)
+
+
+def _follow(errand: Errand) -> None:
+    """The user has come back, or sees other contacts and deals: all that is noticed is looked at anew."""
+    context = store().load_context(errand.user)
+    if filing_for(context, errand.generation) is None or context.connection is None:
+        return
+    if errand.attempt == 0:
+        _unsettle(context.connection.value)
+        store().work.save(Work(user_id=errand.user, due_at=clock.now(), generation=errand.generation))
+    _sweep(errand)
 
 
 def _start(errand: Errand) -> None:

@@ -10,7 +10,7 @@ import flask
 import functions_framework
 from werkzeug import Response
 
-from common import announcing, sweep_errands, web
+from common import announcing, sweep_errands, user_changes, web
 from common import dispatch as dispatching
 
 app = web.App("label_sweep")
@@ -25,6 +25,7 @@ def dispatch(_call: web.Call) -> Response:
     News of a connection that is still owed to the webhook is left as well.
     """
     dispatching.dispatch()
+    user_changes.follow_users()
     announcing.send_all_owed()
     return web.no_content()
 

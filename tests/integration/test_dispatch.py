@@ -236,6 +236,9 @@ def test_idle_dispatch_costs_the_same_whatever_there_is(sorted_mailbox: Stack) -
     before = idle()
     users = [{"id": f"u{n}", "active": True, "permissions": ["mail_integration"]} for n in range(200)]
     sorted_mailbox.ask(BACKEND.id, "POST", "/mail_proxy/directory", json={"users": users})
+    # Read once, and once more for the overlap.
+    sweep(sorted_mailbox)
+    sweep(sorted_mailbox)
     assert before == idle()
 
 

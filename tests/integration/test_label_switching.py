@@ -31,6 +31,7 @@ from tests.integration.sweep_rig import (
     sweep,
     sweeps,
     while_calling,
+    write,
 )
 
 pytestmark = pytest.mark.integration
@@ -63,6 +64,13 @@ def on(stack: Stack) -> None:
 def shown(stack: Stack) -> dict[str, Any]:
     answer: dict[str, Any] = stack.ask("anna", "GET", "/oauth_callback/connection")
     return answer
+
+
+def active(stack: Stack, *, is_active: bool = True, role: str = "") -> None:
+    """What the CRM's back end writes about Anna."""
+    anna = stack.people["anna"]
+    told = {"id": "anna", "active": is_active, "role": role or anna.role, "permissions": list(anna.permissions)}
+    write(stack, users=[told])
 
 
 # What Gmail refuses to make
@@ -112,6 +120,47 @@ def test_labels_turned_off_are_no_trouble(stack: Stack) -> None:
     off(stack)
 
     assert ("healthy", "off") == (shown(stack)["health"]["word"], shown(stack)["labels"]["state"])
+
+
+# Users that change
+
+
+def test_mail_of_who_comes_back_follows_at_once(sorted_mailbox: Stack) -> None:
+    """What deals did while a user was inactive, and mail that came meanwhile, is filed by the next sweep, unpushed."""
+    mail = filed(sorted_mailbox, MIA)
+    active(sorted_mailbox, is_active=False)
+    change_deal(sorted_mailbox, "d-01", state="won")
+    later = filed(sorted_mailbox, JONAS)
+    assert [{CLOSING}, {"INBOX"}] == places(sorted_mailbox, mail, later)
+    active(sorted_mailbox, is_active=True)
+    sweep(sorted_mailbox)
+
+    assert [{CUSTOMERS}, {OPEN}] == places(sorted_mailbox, mail, later)
+
+
+def test_mail_follows_what_the_user_may_see(sorted_mailbox: Stack) -> None:
+    """A user whose role changes to one that does not see a deal finds its mail back in the inbox."""
+    mail = filed(sorted_mailbox, MIA)
+    change_deal(sorted_mailbox, "d-01", owner="ben", visible_to=["role:sales"])
+    active(sorted_mailbox, role="sales")
+    sweep(sorted_mailbox)
+    assert {CLOSING} == place(sorted_mailbox, mail)
+    active(sorted_mailbox, role="support")
+    sweep(sorted_mailbox)
+
+    assert {"INBOX"} == place(sorted_mailbox, mail)
+
+
+def test_users_that_do_not_change_cost_nothing(sorted_mailbox: Stack) -> None:
+    """Once read, changed users are not read again: an idle dispatch leaves no task and asks Gmail nothing."""
+    active(sorted_mailbox, role="support")
+    sweep(sorted_mailbox)
+    sweep(sorted_mailbox)
+    mark = sorted_mailbox.ledger.mark()
+    sweep(sorted_mailbox)
+
+    assert [] == sorted_mailbox.ledger.since(mark, service="cloudtasks")
+    assert [] == gmail_calls(sorted_mailbox, mark)
 
 
 # Off
