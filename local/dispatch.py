@@ -5,18 +5,19 @@ Shared by Pub/Sub, Cloud Tasks and Cloud Scheduler; knows none of them.
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-
-import requests
+from urllib.parse import urlsplit
 
 Mint = Callable[[str, str], str]
 """Gives the OIDC token of a service account for an audience."""
 
 NO_ANSWER = 0
+_CONNECT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,22 @@ class Answer:
 
 def send_http(method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
     """Sends one request and returns its answer; never raises for the network's trouble."""
-    with requests.Session() as session:
-        # Neither a proxy nor ~/.netrc of this machine may touch the request.
-        session.trust_env = False
-        try:
-            response = session.request(
-                method,
-                url,
-                headers=dict(headers),
-                data=body,
-                timeout=(min(5.0, timeout_s), timeout_s),
-                allow_redirects=False,
-            )
-        except requests.RequestException:
-            return Answer(NO_ANSWER)
-        return Answer(response.status_code, _seconds(response.headers.get("Retry-After", "")))
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    # No library that heeds a proxy or ~/.netrc of this machine, follows redirects, or takes milliseconds.
+    connection = kind(parts.hostname or "", parts.port, timeout=min(_CONNECT_TIMEOUT_S, timeout_s))
+    try:
+        connection.connect()
+        connection.sock.settimeout(timeout_s)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target, body, dict(headers))
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException):
+        return Answer(NO_ANSWER)
+    finally:
+        connection.close()
+    return Answer(response.status, _seconds(response.headers.get("Retry-After", "")))
 
 
 def _seconds(retry_after: str) -> float:

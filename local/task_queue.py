@@ -86,6 +86,16 @@ class TaskQueue:
     _slowdowns: int = 0
     _tokens: float = 1.0
     _tokens_at: datetime | None = None
+    # Read out once: they are asked for at every look at the queue, and proto-plus takes its time.
+    _per_second: float = field(init=False)
+    _at_once: int = field(init=False)
+    _burst: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.proto.rate_limits
+        self._per_second = float(limits.max_dispatches_per_second)
+        self._at_once = int(limits.max_concurrent_dispatches)
+        self._burst = float(limits.max_burst_size)
 
     def is_name_used(self, name: str, now: datetime) -> bool:
         """Whether a task of this name exists, or did within the last hour."""
@@ -149,14 +159,15 @@ class TaskQueue:
         heapq.heappush(self._order, (task.due, self._sequence, task))
 
     def _may_dispatch(self, now: datetime) -> bool:
+        if not self._order or self._order[0][0] > now:
+            return False
         if self.proto.state != tasks_v2.Queue.State.RUNNING or (self._slow_until and now < self._slow_until):
             return False
-        limits = self.proto.rate_limits
         elapsed_s = (now - self._tokens_at).total_seconds() if self._tokens_at else float("inf")
-        refilled = self._tokens + max(0.0, elapsed_s) * limits.max_dispatches_per_second
-        self._tokens = min(float(limits.max_burst_size), refilled)
+        refilled = self._tokens + max(0.0, elapsed_s) * self._per_second
+        self._tokens = min(self._burst, refilled)
         self._tokens_at = now
-        return self._tokens >= 1 and self.running < limits.max_concurrent_dispatches
+        return self._tokens >= 1 and self.running < self._at_once
 
     def _adapt_speed(self, status: int, now: datetime) -> None:
         if status in (429, 503):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,9 +16,9 @@ from google.cloud.firestore_v1.types import common, document, firestore, write
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from local.firestore import listing, names, queries
+from local.firestore import listing, names, queries, values
 from local.firestore.aggregations import parse_aggregations
-from local.firestore.documents import Document, Documents
+from local.firestore.documents import Document, Documents, Scope
 from local.firestore.errors import FirestoreError, invalid, unimplemented
 from local.firestore.fields import NAME, FieldPath, masked, parse_path
 from local.firestore.indexes import IndexList
@@ -55,6 +55,21 @@ class Service:
         with self.documents.lock:
             self.documents.clear()
             self._transactions.clear()
+
+    def fill(self, root: str, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Stores plain data (``values.to_plain``) by path below ``root``, as one commit without any check would."""
+        with self.documents.lock:
+            at = self._next_time()
+            for path, plain in records.items():
+                message = _Document(name=f"{root}/{path}", create_time=at, update_time=at)
+                for name, value in plain.items():
+                    message.fields[name].CopyFrom(values.from_plain(value))
+                self.documents.put(Document(message))
+
+    def count(self, collection: str) -> int:
+        """How many documents the collection of this full name has."""
+        with self.documents.lock:
+            return len(self.documents.members(Scope(collection, group=False)))
 
     def get_document(self, request: Any) -> Result:
         _refuse_read_time(request)

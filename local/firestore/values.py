@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, cast
+
+from google.cloud.firestore_v1.types import document
 
 from local.firestore import names
 from local.firestore.errors import invalid, unimplemented
 
+_Value: Any = document.Value.pb()
 Key = tuple[Any, ...]
 
 NULL: Key = (0,)
@@ -152,6 +155,34 @@ def to_plain(value: Any) -> Any:
             return {name: to_plain(inner) for name, inner in value.map_value.fields.items()}
         case _:
             return getattr(value, cast("str", kind))
+
+
+def from_plain(plain: Any) -> Any:
+    """The value of plain Python data: what ``to_plain`` gives, but for references and geo points."""
+    value = _Value()
+    match plain:
+        case None:
+            value.null_value = 0
+        case bool():
+            value.boolean_value = plain
+        case int():
+            value.integer_value = plain
+        case float():
+            value.double_value = plain
+        case str():
+            value.string_value = plain
+        case datetime():
+            value.timestamp_value.FromDatetime(plain)
+        case list():
+            value.array_value.values.extend(from_plain(element) for element in plain)
+            value.array_value.SetInParent()
+        case dict():
+            value.map_value.SetInParent()
+            for name, inner in plain.items():
+                value.map_value.fields[name].CopyFrom(from_plain(inner))
+        case _:
+            raise TypeError(f"no value of Firestore's: {type(plain).__name__}")
+    return value
 
 
 def _normalise_timestamp(timestamp: Any) -> None:

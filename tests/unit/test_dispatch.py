@@ -22,6 +22,7 @@ LATER = AT + timedelta(minutes=5)
         (AT, LATER, True, LATER),
         (AT, LATER, False, LATER),
         (AT, AT - timedelta(minutes=1), False, AT),
+        (AT, AT - timedelta(hours=1), True, AT),
     ],
 )
 def test_cursor_follows_what_was_seen(

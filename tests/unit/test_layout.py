@@ -12,7 +12,7 @@ from local.environment import FUNCTIONS as STACK_FUNCTIONS
 from tests.unit.import_graph import FUNCTIONS, ROOT
 
 SOURCES = sorted(
-    source for package in ("common", "functions", "local", "ops") for source in (ROOT / package).rglob("*.py")
+    source for package in ("bench", "common", "functions", "local", "ops") for source in (ROOT / package).rglob("*.py")
 )
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 LONGEST_FUNCTION = 50

@@ -1,0 +1,1 @@
+"""Benchmarks: what the product costs at sizes that tests do not reach, and the committed results."""
