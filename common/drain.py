@@ -27,6 +27,7 @@ from common.noticing import FIELDS, HEADERS, Noticed, load_noticed, our_labels, 
 from common.oauth import granted_features
 from common.pieces import MOST_NEW, Piece, passed, plan_parked, plan_pieces
 from common.store.client import Batch, Context, Lost, Versioned, store
+from common.turns import take_turn
 
 # Errors of other work than draining, which a drain that succeeds does not clear.
 KEPT_ERRORS: Final = frozenset({"watch-failed"})
@@ -77,13 +78,17 @@ def drain(context: Context, gmail: Gmail, *, attempt: int = 0, pushed_at: dateti
     if magnet is None:
         raise LookupError("MailMagnet does not run here")
     draining = _Drain(context, magnet, gmail, attempt, pushed_at)
-    try:
-        outcome = draining.run()
-    except Lost:
-        outcome = Outcome.LOST
-    except HistoryLost:
-        outcome = draining.begin_resync()
-    return draining.result(outcome)
+    with take_turn(f"drain {magnet.connection.user_id}") as is_overtaken:
+        # Pushes come in bursts: what another has just read needs no reading again.
+        if is_overtaken:
+            return draining.result(Outcome.LOST)
+        try:
+            outcome = draining.run()
+        except Lost:
+            outcome = Outcome.LOST
+        except HistoryLost:
+            outcome = draining.begin_resync()
+        return draining.result(outcome)
 
 
 class _Drain:

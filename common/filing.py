@@ -31,6 +31,8 @@ from common.sweep_plan import RETURNS_WITHIN, Plan, Step, plan_steps, plan_sweep
 # Firestore takes 500 writes in one commit; each piece has a record of the sweep and a sync record besides.
 PIECE: Final = 400
 TRIES: Final = 3
+# Who waits for another drain of this process has lost, as long as others are before it.
+_DRAIN_TRIES: Final = 8
 # One document holds 1 MiB; a move takes less than 100 bytes.
 _MOST_IN_RECORD: Final = 5000
 _RECORD_BYTES: Final = 12
@@ -64,7 +66,7 @@ def drained(context: Context, gmail: Gmail) -> Context | None:
 
     Raises LookupError where MailMagnet does not run, and what Gmail raises.
     """
-    for _ in range(TRIES):
+    for _ in range(_DRAIN_TRIES):
         result = drain(context, gmail)
         if result.outcome is Outcome.CAUGHT_UP:
             return result.context

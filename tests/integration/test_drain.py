@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -202,6 +203,19 @@ def test_loser_of_a_race_writes_nothing(google: Google) -> None:
 
     assert (Outcome.LOST, before) == (result.outcome, context())
     assert [mail_id] == [one.mail_id for one in store().notices.all_of("anna")]
+
+
+def test_drains_at_once_read_new_mail_once(google: Google) -> None:
+    """Four drains of one mailbox at once get its new mail a single time, and one notice comes of it."""
+    deliver(google)
+    google.inject("gmail", "users.messages.get", delay_s=0.3)
+    at_once, mark = context(), google.ledger.mark()
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = [one.outcome for one in pool.map(run, [at_once] * 4)]
+
+    assert [Outcome.CAUGHT_UP, *[Outcome.LOST] * 3] == sorted(outcomes)
+    assert 1 == google.count("gmail", "users.messages.get", mark)
+    assert Outcome.CAUGHT_UP == run().outcome
 
 
 def test_drain_dies_with_magnet_turned_off(google: Google) -> None:
