@@ -5,7 +5,7 @@ Sources: Gmail API, ``users.history.list``; the design's section 4, "Hands win".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -117,137 +117,156 @@ def judge(
     Agreement is the echo of our own step and closes an open intent; contradiction is a person's hand and pins.
     ``vanished`` are labels of ours that no longer exist: that they came off is nobody's hand.
     """
-    if notice.pinned and notice.intent:
-        return _judge_after_hand(notice, list(changes), our_labels)
-    judging = _Judging(notice, our_labels, frozenset(vanished))
-    for change in changes:
+    told = list(changes)
+    if notice.intent:
+        return _judge_open(notice, told, our_labels, frozenset(vanished))
+    judging = _Judging(notice.filed, our_labels, frozenset(vanished), pinned=notice.pinned)
+    for change in told:
         judging.take(change)
-    return judging.verdict()
+    return judging.verdict("")
 
 
-def _judge_after_hand(notice: Notice, changes: list[Change], our_labels: Mapping[str, Category]) -> Verdict:
-    """A hand was told of before our step was: what the step took off is where the hand had put the mail.
+def _judge_open(
+    notice: Notice, changes: list[Change], our_labels: Mapping[str, Category], vanished: frozenset[str]
+) -> Verdict:
+    """Judges a mail that we were about to move: a hand before our step has it put back, one after it has decided.
 
-    Until the step shows, the intent stays open. A hand that comes after the step is left alone.
+    The step itself says where the mail was before, since it takes off all places but its own. Until it shows, the
+    intent stays open. A hand that only took off what our step takes off has the same end.
     """
-    gone = any(change.kind is Kind.DELETED for change in changes)
-    waiting = Verdict(notice.filed, notice.intent, pinned=True, gone=gone)
-    ours = {label for label, category in our_labels.items() if category == notice.intent} or {INBOX}
-    places = our_labels.keys() | {INBOX}
-    added = [(one.record_id, one.labels & ours) for one in changes if one.kind is Kind.LABELS_ADDED]
-    removed = [(one.record_id, one.labels & places) for one in changes if one.kind is Kind.LABELS_REMOVED]
-    shows = [record_id for record_id, labels in added if labels]
-    if notice.intent == Category.NONE:
-        # What is too old for the inbox only loses our label.
-        shows += [record_id for record_id, labels in removed if not labels.isdisjoint(our_labels)]
-    if not shows:
-        return waiting
-    taken_off = frozenset[str]().union(*(labels for record_id, labels in removed if record_id >= min(shows)))
-    put_on = frozenset[str]().union(*(labels for _, labels in added))
-    changed = (taken_off or put_on) and taken_off.isdisjoint(ours)
-    put_back = Modify(taken_off, put_on) if changed else None
-    return Verdict(notice.filed, "", pinned=True, gone=gone, put_back=put_back)
+    before = _Judging(notice.filed, our_labels, vanished, pinned=notice.pinned, intent=notice.intent)
+    step = _find_step(notice, changes, our_labels)
+    for change in changes[: step.begins] if step else changes:
+        before.take(change)
+    if step is None:
+        return before.verdict(notice.intent)
+    was_moved = before.pinned or not step.was_at <= _labels_at(notice.filed, our_labels) | {INBOX} & step.leaves
+    after = _Judging(notice.intent, our_labels, vanished)
+    for change in changes[step.ends :]:
+        after.take(change)
+    if after.pinned or not was_moved:
+        after.gone = after.gone or before.gone
+        return after.verdict("")
+    add, remove = step.was_at - step.leaves, step.leaves - step.was_at
+    put_back = Modify(frozenset(add), frozenset(remove)) if add or remove else None
+    return Verdict(notice.filed, "", pinned=True, gone=before.gone, put_back=put_back)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Our own step among a mail's changes: from which to which, at which places the mail was, and where it left it."""
+
+    begins: int
+    ends: int
+    was_at: frozenset[str]
+    leaves: frozenset[str]
+
+
+def _find_step(notice: Notice, changes: Sequence[Change], our_labels: Mapping[str, Category]) -> _Step | None:
+    """The last change that puts the mail where ``intent`` says, with what comes off beside it."""
+    target = frozenset(label for label, category in our_labels.items() if category == notice.intent) or {INBOX}
+    others = (our_labels.keys() | {INBOX}) - target
+    put_on = [
+        index
+        for index, one in enumerate(changes)
+        if one.kind is Kind.LABELS_ADDED and not one.labels.isdisjoint(target)
+    ]
+    if not put_on:
+        return _find_old_step(changes, our_labels) if notice.intent == Category.NONE else None
+    at = put_on[-1]
+    was_at, begins, ends = frozenset[str](), at, at + 1
+    if _takes_off(changes, at + 1, others, target):
+        was_at, ends = changes[at + 1].labels & others, at + 2
+    elif _takes_off(changes, at - 1, others, target) and _belongs_to_step(notice, changes, at, our_labels):
+        was_at, begins = changes[at - 1].labels & others, at - 1
+    # A joined record may put on more than the one label.
+    return _Step(begins, ends, was_at, frozenset(target))
+
+
+def _takes_off(changes: Sequence[Change], index: int, others: Collection[str], target: Collection[str]) -> bool:
+    if not 0 <= index < len(changes) or changes[index].kind is not Kind.LABELS_REMOVED:
+        return False
+    return not changes[index].labels.isdisjoint(others) and changes[index].labels.isdisjoint(target)
+
+
+def _belongs_to_step(notice: Notice, changes: Sequence[Change], at: int, our_labels: Mapping[str, Category]) -> bool:
+    """Whether what came off just before our label went on did so by our step: Google promises no order."""
+    if changes[at - 1].record_id == changes[at].record_id:
+        return True
+    if at >= 2 and changes[at - 2].kind is Kind.LABELS_ADDED:
+        # It came off with what a hand put on.
+        return False
+    return notice.pinned or changes[at - 1].labels <= _labels_at(notice.filed, our_labels)
+
+
+def _find_old_step(changes: Sequence[Change], our_labels: Mapping[str, Category]) -> _Step | None:
+    """The step of a mail too old for the inbox, which only loses our label; a hand's has another beside it."""
+    if any(one.kind is Kind.LABELS_ADDED and not one.labels.isdisjoint(TAKEN_AWAY) for one in changes):
+        # Thrown away by hand: while it is not sure that the step has been made, it may still come.
+        return None
+    for index in range(len(changes) - 1, -1, -1):
+        one = changes[index]
+        lost = one.labels & our_labels.keys()
+        if one.kind is not Kind.LABELS_REMOVED or not lost:
+            continue
+        beside = [changes[other] for other in (index - 1, index + 1) if 0 <= other < len(changes)]
+        put_on = [other.labels & our_labels.keys() for other in beside if other.kind is Kind.LABELS_ADDED]
+        if all(labels <= lost for labels in put_on):
+            return _Step(index, index + 1, lost, frozenset({INBOX}))
+    return None
+
+
+def _labels_at(place: str, our_labels: Mapping[str, Category]) -> frozenset[str]:
+    if place in (IN_INBOX, Category.NONE):
+        return frozenset({INBOX})
+    return frozenset(label for label, category in our_labels.items() if category == place and place in LABELLED)
 
 
 class _Judging:
-    """One mail's labels as history goes on, as far as they are ours to know: INBOX and our labels."""
+    """One mail's labels as history goes on, as far as they are ours to know: INBOX and our labels.
 
-    def __init__(self, notice: Notice, our_labels: Mapping[str, Category], vanished: frozenset[str]) -> None:
+    ``intent``: these changes come before a step of ours, and a hand that takes off what it takes off is none.
+    """
+
+    def __init__(
+        self,
+        filed: str,
+        our_labels: Mapping[str, Category],
+        vanished: frozenset[str],
+        *,
+        pinned: bool = False,
+        intent: str = "",
+    ) -> None:
         self._ours = our_labels
         self._vanished = vanished
-        self._label_of = {category: label for label, category in our_labels.items()}
-        self.filed, self.intent, self.pinned, self.gone = notice.filed, notice.intent, notice.pinned, False
+        self._intent = intent
+        self._filed, self.pinned, self.gone = filed, pinned, False
         self.unlabelled: set[str] = set()
-        # Where the hands alone would have left the mail, kept while an intent is open.
-        self._by_hand = self._labels_at(notice.filed)
-        self._moved_by_hand = False
-        self._archived_in = 0
-        # What has come off since, with an intent to bring the mail back: by our step, unless a hand shows behind it.
-        self._taken_off: set[str] = set()
-        self.put_back: Modify | None = None
 
     def take(self, change: Change) -> None:
         if change.kind is Kind.DELETED:
             self.gone = self.pinned = True
-        elif change.kind in (Kind.LABELS_ADDED, Kind.LABELS_REMOVED):
-            if change.kind is Kind.LABELS_REMOVED and self.intent == Category.NONE:
-                self._take_removed_on_the_way_back(change.labels & self._by_hand & self._ours.keys())
-            for label in sorted(change.labels):
-                if change.kind is Kind.LABELS_ADDED:
-                    self._take_added(label, change.record_id)
-                else:
-                    self._take_removed(label, change.record_id)
+        elif change.kind is Kind.LABELS_ADDED:
+            self.pinned |= any(map(self._is_put_by_hand, change.labels))
+        elif change.kind is Kind.LABELS_REMOVED:
+            for label in change.labels:
+                self.pinned |= self._is_taken_by_hand(label)
 
-    def verdict(self) -> Verdict:
-        if self._taken_off:
-            # Mail too old for the inbox only loses our label.
-            self._close_intent(0)
-        return Verdict(self.filed, self.intent, self.pinned, self.gone, self.put_back, frozenset(self.unlabelled))
+    def verdict(self, intent: str) -> Verdict:
+        return Verdict(self._filed, intent, self.pinned, self.gone, None, frozenset(self.unlabelled))
 
-    def _take_added(self, label: str, record_id: int) -> None:
-        category = self._ours.get(label)
-        if category is not None:
-            if category == self.intent:
-                self._close_intent(record_id)
-            elif label in self._taken_off:
-                self._close_intent(record_id)
-                self._hand(add=label)
-            elif category != self.filed or self.pinned:
-                self._hand(add=label)
-        elif label == INBOX:
-            if self.intent == Category.NONE:
-                self._close_intent(record_id)
-            elif self.filed not in (IN_INBOX, Category.NONE) or self.pinned:
-                self._hand(add=label)
-        elif label in TAKEN_AWAY:
-            self._hand()
+    def _is_put_by_hand(self, label: str) -> bool:
+        if label in self._ours:
+            return self._ours[label] not in (self._filed, self._intent)
+        return label in TAKEN_AWAY or (label == INBOX and self._filed not in (IN_INBOX, Category.NONE))
 
-    def _take_removed(self, label: str, record_id: int) -> None:
-        category = self._ours.get(label)
-        if label in self._vanished:
-            return
-        if category is not None:
-            if category == self.filed and self.intent in ("", category):
-                self.unlabelled.add(label)
-                self._hand(remove=label)
-        elif label == INBOX:
-            # Our own step takes the mail out of the inbox; an archiving hand just before it has the same end.
-            if self.intent not in LABELLED and self.filed not in LABELLED:
-                self._hand(remove=label)
-            else:
-                self._archived_in = record_id
-        elif label in TAKEN_AWAY:
-            self._hand()
-
-    def _take_removed_on_the_way_back(self, labels: frozenset[str]) -> None:
-        # Our own step takes off whichever of our labels the mail has; a hand that chose another leaves that.
-        if self._by_hand & self._ours.keys() <= labels:
-            self._taken_off |= labels
-        else:
-            for label in sorted(labels):
-                self._hand(remove=label)
-
-    def _hand(self, *, add: str = "", remove: str = "") -> None:
-        self.pinned = True
-        self._moved_by_hand = self._moved_by_hand or bool(self.intent)
-        self._by_hand = (self._by_hand | ({add} if add else set())) - ({remove} if remove else set()) - self._taken_off
-        self._taken_off.clear()
-
-    def _close_intent(self, record_id: int) -> None:
-        if self._archived_in not in (0, record_id):
-            self._by_hand -= {INBOX}
-        ours_now = self._labels_at(self.intent)
-        if self._moved_by_hand:
-            add, remove = self._by_hand - ours_now, ours_now - self._by_hand
-            self.put_back = Modify(frozenset(add), frozenset(remove)) if add or remove else None
-        else:
-            self.filed = self.intent
-            self._by_hand = ours_now
-        self.intent = ""
-        self._taken_off.clear()
-
-    def _labels_at(self, place: str) -> set[str]:
-        if place in (IN_INBOX, Category.NONE):
-            return {INBOX}
-        label = self._label_of.get(Category(place)) if place in LABELLED else None
-        return {label} if label else set()
+    def _is_taken_by_hand(self, label: str) -> bool:
+        if label in TAKEN_AWAY:
+            return True
+        if label in self._vanished or (self._intent and self._intent != self._filed):
+            return False
+        if label in self._ours:
+            is_ours = self._ours[label] == self._filed
+            self.unlabelled |= {label} if is_ours else set()
+            return is_ours
+        return label == INBOX and self._filed not in LABELLED
