@@ -23,4 +23,9 @@ def now() -> datetime:
 
 def today(time_zone: str) -> date:
     """The current date in ``time_zone``, an IANA name. Raises ZoneInfoNotFoundError for an unknown one."""
-    return now().astimezone(ZoneInfo(time_zone)).date()
+    return day_of(now(), time_zone)
+
+
+def day_of(at: datetime, time_zone: str) -> date:
+    """The date in ``time_zone`` at a time. Pure. Raises ZoneInfoNotFoundError for an unknown zone."""
+    return at.astimezone(ZoneInfo(time_zone)).date()

@@ -117,7 +117,9 @@ class _Sweep:
             if work is None:
                 return Outcome.DONE
             senders = store().senders.unsettled(self._user_id, self._whose.connection.mailbox_key, limit=_MOST_SENDERS)
-            # Decided before their mails are read: what they are settled as is what all of their mails were filed by.
+            # Anew, and on the day that it is by now: who was marked meanwhile, at the turn of a month perhaps, is read
+            # above. Before their mails are read: what they are settled as is what all of their mails were filed by.
+            self._decisions = Decisions(self._whose, clock.today(self._whose.policy.time_zone))
             self._decisions.load(sender.value.address for sender in senders)
             if not self._file(sender.value.address for sender in senders):
                 return Outcome.UNFINISHED

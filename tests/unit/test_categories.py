@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
 from common.categories import AddressCategory, Decision, categorise, closes_in_month_of, decide_category
+from common.clock import day_of
 from common.model import Category, Contact, ContactAddress, Deal, DealState, User
 
 TODAY = date(2026, 11, 24)
@@ -93,3 +95,139 @@ def test_a_deal_of_a_contact_that_the_user_may_not_see_does_not_count() -> None:
     contacts = {"info@customer.example": [contact("c1"), contact("c2", visible_to=("ben",))]}
     deals = [deal("open", "open", contact_ids=("c2",))]
     assert Category.NONE == categorise(contacts, deals, user(), TODAY)["info@customer.example"].category
+
+
+# The month in a zone: UTC at which a deal that closes on ``closing`` begins or ceases to close this month there.
+BERLIN, TOKYO, KIRITIMATI, PAGO = "Europe/Berlin", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago"
+NEW_YORK, ST_JOHNS, LORD_HOWE, CAIRO = "America/New_York", "America/St_Johns", "Australia/Lord_Howe", "Africa/Cairo"
+CLOSING, OPEN = Category.CLOSING_THIS_MONTH, Category.OPEN_DEALS
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "at", "closing", "expected"),
+    [
+        ("UTC", "2026-11-30T23:59:59.999999+00:00", "2026-11-30", CLOSING),
+        ("UTC", "2026-12-01T00:00:00+00:00", "2026-11-30", OPEN),
+        ("UTC", "2026-11-30T23:59:59.999999+00:00", "2026-12-01", OPEN),
+        ("UTC", "2026-12-01T00:00:00+00:00", "2026-12-01", CLOSING),
+        # Winter time, an hour ahead; at the end of March it is summer time already, two hours ahead.
+        (BERLIN, "2027-01-31T22:59:59+00:00", "2027-02-01", OPEN),
+        (BERLIN, "2027-01-31T23:00:00+00:00", "2027-02-01", CLOSING),
+        (BERLIN, "2027-03-31T21:59:59+00:00", "2027-04-01", OPEN),
+        (BERLIN, "2027-03-31T22:00:00+00:00", "2027-04-01", CLOSING),
+        # Clocks change on the month's very last day (2027-10-31, 2024-03-31): it has 25, or 23, hours.
+        (BERLIN, "2027-10-30T22:00:00+00:00", "2027-10-31", CLOSING),
+        (BERLIN, "2027-10-31T22:59:59+00:00", "2027-11-01", OPEN),
+        (BERLIN, "2027-10-31T23:00:00+00:00", "2027-11-01", CLOSING),
+        (BERLIN, "2024-03-30T23:00:00+00:00", "2024-03-31", CLOSING),
+        (BERLIN, "2024-03-31T21:59:59+00:00", "2024-04-01", OPEN),
+        (BERLIN, "2024-03-31T22:00:00+00:00", "2024-04-01", CLOSING),
+        # Clocks change on the month's first day (2026-11-01): its first hour comes twice.
+        (NEW_YORK, "2026-11-01T03:59:59+00:00", "2026-11-01", OPEN),
+        (NEW_YORK, "2026-11-01T04:00:00+00:00", "2026-11-01", CLOSING),
+        (NEW_YORK, "2026-11-01T05:30:00+00:00", "2026-11-01", CLOSING),
+        (NEW_YORK, "2026-11-01T06:30:00+00:00", "2026-11-01", CLOSING),
+        (NEW_YORK, "2026-12-01T04:59:59+00:00", "2026-12-01", OPEN),
+        (NEW_YORK, "2026-12-01T05:00:00+00:00", "2026-12-01", CLOSING),
+        # Half hours off, and by half an hour off in summer.
+        (ST_JOHNS, "2026-12-01T03:29:59+00:00", "2026-12-01", OPEN),
+        (ST_JOHNS, "2026-12-01T03:30:00+00:00", "2026-12-01", CLOSING),
+        (LORD_HOWE, "2026-11-30T12:59:59+00:00", "2026-12-01", OPEN),
+        (LORD_HOWE, "2026-11-30T13:00:00+00:00", "2026-12-01", CLOSING),
+        (LORD_HOWE, "2026-06-30T13:30:00+00:00", "2026-07-01", CLOSING),
+        (CAIRO, "2026-10-31T21:59:59+00:00", "2026-11-01", OPEN),
+        (CAIRO, "2026-10-31T22:00:00+00:00", "2026-11-01", CLOSING),
+        # The farthest ahead and behind: at one moment three dates, and at the turn of a month two months.
+        (KIRITIMATI, "2026-11-30T10:00:00+00:00", "2026-12-01", CLOSING),
+        (TOKYO, "2026-11-30T10:00:00+00:00", "2026-12-01", OPEN),
+        (PAGO, "2026-12-01T10:59:59+00:00", "2026-11-01", CLOSING),
+        (PAGO, "2026-12-01T11:00:00+00:00", "2026-11-01", OPEN),
+        # Leap days, and years of which the hundredth is none.
+        ("UTC", "2028-02-29T23:59:59+00:00", "2028-02-29", CLOSING),
+        ("UTC", "2028-02-01T00:00:00+00:00", "2028-02-29", CLOSING),
+        ("UTC", "2028-03-01T00:00:00+00:00", "2028-02-29", OPEN),
+        ("UTC", "2027-02-28T23:59:59+00:00", "2027-02-28", CLOSING),
+        ("UTC", "2100-02-28T23:59:59+00:00", "2100-03-01", OPEN),
+        # The turn of a year, and the same month of another one.
+        (BERLIN, "2026-12-31T22:59:59+00:00", "2027-01-01", OPEN),
+        (BERLIN, "2026-12-31T23:00:00+00:00", "2027-01-01", CLOSING),
+        (BERLIN, "2026-12-31T23:00:00+00:00", "2026-12-31", OPEN),
+        (BERLIN, "2026-12-15T12:00:00+00:00", "2025-12-15", OPEN),
+    ],
+)
+def test_the_organisations_calendar_decides_on_the_month(
+    time_zone: str, at: str, closing: str, expected: Category
+) -> None:
+    """An open deal closes this month from the first moment of the month in the organisation's zone to its last."""
+    today = day_of(datetime.fromisoformat(at), time_zone)
+    assert expected == decide_category([deal("d", "open", date.fromisoformat(closing))], today).category
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, CLOSING),
+        ({"state": DealState.WON}, Category.CUSTOMERS),
+        ({"state": DealState.LOST}, Category.NONE),
+        ({"closing_date": None}, OPEN),
+        ({"closing_date": date(2026, 11, 1)}, CLOSING),
+        ({"closing_date": date(2026, 10, 31)}, OPEN),
+        ({"closing_date": date(2026, 12, 1)}, OPEN),
+        ({"closing_date": date(2027, 11, 24)}, OPEN),
+        ({"contact_ids": ()}, Category.NONE),
+        ({"contact_ids": ("c2", "c3")}, Category.NONE),
+        ({"contact_ids": ("c3", "c2", "c1")}, CLOSING),
+        ({"contact_ids": ("c2",), "former_contact_ids": ("c1",)}, Category.NONE),
+        ({"deleted": True}, Category.NONE),
+        ({"visible_to": (), "owner": "anna"}, CLOSING),
+        ({"visible_to": ("anna",)}, CLOSING),
+        ({"visible_to": ("role:sales",)}, CLOSING),
+        ({"visible_to": ("role:service", "ben")}, Category.NONE),
+        ({"visible_to": ()}, Category.NONE),
+    ],
+)
+def test_one_change_of_a_deal(changes: dict[str, object], expected: Category) -> None:
+    """What becomes of a contact's category when one thing about its only deal, open and closing today, changes."""
+    changed = replace(deal("d", "open", TODAY), **changes)  # type: ignore[arg-type]
+    contacts = {"mia@customer.example": [contact("c1", "mia@customer.example")]}
+    assert expected == categorise(contacts, [changed], user(), TODAY)["mia@customer.example"].category
+
+
+@pytest.mark.parametrize(
+    ("contacts", "expected"),
+    [
+        ([contact("c1")], CLOSING),
+        ([contact("c2")], Category.CUSTOMERS),
+        ([contact("c3")], Category.NONE),
+        ([contact("c3"), contact("c2")], Category.CUSTOMERS),
+        ([contact("c3"), contact("c2"), contact("c1")], CLOSING),
+        ([contact("c1", deleted=True), contact("c2")], Category.CUSTOMERS),
+        ([contact("c1", visible_to=("ben",)), contact("c2")], Category.CUSTOMERS),
+        ([contact("c1", visible_to=("role:sales",)), contact("c2", visible_to=("ben",))], CLOSING),
+        ([contact("c1", deleted=True)], None),
+        ([contact("c1", visible_to=("ben",))], None),
+        ([], None),
+    ],
+    ids=[
+        "the first", "the second", "one without deals", "two", "three", "one deleted", "one hidden", "one by role",
+        "none but a deleted one", "none but a hidden one", "none",
+    ],
+)  # fmt: skip
+def test_whose_address_it_is(contacts: list[Contact], expected: Category | None) -> None:
+    """Of the contacts that have an address now, those that are there and that the user may see decide together."""
+    deals = [deal("open", "open", TODAY, contact_ids=("c1",)), deal("won", "won", contact_ids=("c2",))]
+    found = categorise({"info@customer.example": contacts}, deals, user(), TODAY).get("info@customer.example")
+    assert expected == (found.category if found else None)
+
+
+def test_users_who_see_different_deals_have_different_categories() -> None:
+    """The same address is another thing to each: by name, by role, by ownership, or nothing at all."""
+    contacts = {"mia@customer.example": [contact("c1", visible_to=("anna", "role:service", "carla"))]}
+    deals = [
+        deal("closing", "open", TODAY, visible_to=("role:service",)),
+        deal("open", "open", visible_to=(), owner="carla"),
+        deal("won", "won"),
+    ]
+    viewers = [user("anna"), user("ben", "service"), user("carla", "administrator"), user("dora")]
+    found = [categorise(contacts, deals, viewer, TODAY).get("mia@customer.example") for viewer in viewers]
+    assert [Category.CUSTOMERS, CLOSING, OPEN, None] == [one.category if one else None for one in found]
