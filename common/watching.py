@@ -116,23 +116,43 @@ def save_error(connection: Connection, code: str) -> None:
 
 def apply_stop(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
     """Ends MailMagnet, if it is still off: nothing stays held; the watch ends with the mailbox's last user of it."""
-    if context.connection is None or context.connection.value.mailmagnet:
+    if context.connection is None:
         return
     connection = context.connection.value
+    if connection.mailmagnet:
+        # An end that died half-way may have taken the watch along.
+        magnet_tasks.leave_retry("start", connection, clock.now())
+        return
     _delete_held(connection.user_id)
     store().syncs.delete(connection.user_id)
     store().work.delete(connection.user_id)
+    is_unwatched = False
     try:
-        _stop_watch(connection, open_mailbox)
+        is_unwatched = _stop_watch(connection, open_mailbox)
     except ReauthRequired as problem:
         # The grant is gone, and with it the watch.
         log.event("watch-stop", outcome="passed", code=problem.code)
+    _start_again(connection, is_unwatched=is_unwatched)
 
 
-def _stop_watch(connection: Connection, open_mailbox: Callable[[], Gmail]) -> None:
+def _start_again(stopped: Connection, *, is_unwatched: bool) -> None:
+    """Whoever has turned MailMagnet on while it ended may have lost the watch to that, or what was noticed since."""
+    for connection in store().connections.find_by_mailbox(stopped.mailbox_key):
+        is_own = connection.user_id == stopped.user_id
+        if not connection.mailmagnet or not (is_own or is_unwatched):
+            continue
+        if is_own:
+            store().syncs.delete(connection.user_id)
+        magnet_tasks.leave_retry("start", connection, clock.now())
+
+
+def _stop_watch(connection: Connection, open_mailbox: Callable[[], Gmail]) -> bool:
+    """Whether it was stopped: another user of the mailbox may need it."""
     users = store().connections.find_by_mailbox(connection.mailbox_key)
-    if not any(other.mailmagnet for other in users):
-        open_mailbox().stop()
+    if any(other.mailmagnet for other in users):
+        return False
+    open_mailbox().stop()
+    return True
 
 
 def _delete_held(user_id: str) -> None:
