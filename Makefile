@@ -7,15 +7,19 @@ FUNCTIONS := oauth_callback mail_proxy magnet_ingest label_sweep
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint types format unit integration openapi hooks clean
+.PHONY: help install run run-gmail demo test lint types format unit integration openapi hooks clean
 
 help: ## List the targets
-	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:12} {what}") for name, what in re.findall(r"(?m)^([a-z]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
+	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:12} {what}") for name, what in re.findall(r"(?m)^([a-z-]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
 
 install: $(INSTALLED) ## Make .venv and install what is pinned in requirements-dev.txt
 
 run: $(INSTALLED) ## Start the product on a local Google, play the main job, stay up until Ctrl-C
 	@$(BIN)/python -m local.demo --stay
+
+run-gmail: $(INSTALLED) ## Run the functions on Google's own OAuth and Gmail: CLIENT=client_secret.json [CONTACTS=a@x.com,b@y.com]
+	@test -n "$(CLIENT)" || { echo "Say which OAuth client: make run-gmail CLIENT=client_secret.json (README.md)"; exit 2; }
+	@$(BIN)/python -m local.on_gmail "$(CLIENT)" --contacts "$(CONTACTS)"
 
 demo: $(INSTALLED) ## Play the main job on a local Google and end; fails if a step did not do what it says
 	@$(BIN)/python -m local.demo

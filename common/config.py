@@ -70,7 +70,7 @@ class Config:
     # Scheduler and Tasks alike, for the one internal route of oauth_callback.
     housekeeping_service_account: str = ""
 
-    # Queues, topic, keys.
+    # Queues, topic, keys. Without a topic no mailbox is watched: each is drained by the minute instead.
     pubsub_topic: str = ""
     ingest_queue: str = "magnet-ingest"
     sweep_queue: str = "label-sweep"
@@ -92,7 +92,6 @@ class Config:
     background_share: float = 1 / 3
     colleague_share: float = 1 / 5
     mailbox_timeout_s: float = 8.0
-    log_level: str = "INFO"
 
 
 def parse_config(environment: Mapping[str, str]) -> Config:

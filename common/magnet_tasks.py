@@ -21,6 +21,7 @@ _GRID_S: Final = 15
 _LEAST_AHEAD_S: Final = 5
 _FIRST_PAUSE_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 600.0
+_LOOK_EVERY_S: Final = 60
 
 
 def plan_slot(at: datetime, now: datetime) -> datetime:
@@ -66,6 +67,15 @@ def leave_step(
 def leave_daily(kind: Kind, connection: Connection, at: datetime) -> None:
     """Leaves ``kind`` for the connection once a day (UTC)."""
     _enqueue(kind, connection, slot=clock.now().date().isoformat(), at=at, attempt=0)
+
+
+def leave_look(connection: Connection) -> None:
+    """Where nothing is pushed, leaves the next drain, at a full minute: however many leave it, one chain goes on."""
+    if config().pubsub_topic:
+        return
+    earliest_s = clock.now().timestamp() + _LEAST_AHEAD_S
+    due = datetime.fromtimestamp(math.ceil(earliest_s / _LOOK_EVERY_S) * _LOOK_EVERY_S, tz=UTC)
+    _enqueue("drain", connection, slot=f"look {due.isoformat()}", at=due, attempt=0)
 
 
 def _enqueue(kind: Kind, connection: Connection, *, slot: str, at: datetime, attempt: int, **ids: str) -> None:

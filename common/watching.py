@@ -31,6 +31,8 @@ _FAN_PAGE: Final = 500
 # Renewals are spread over most of an hour: tasks, quota and instances are shared by all.
 _SPREAD_S: Final = 3000
 _RUN_BYTES: Final = 9
+# As long as Gmail's own watch, so that the daily renewal serves both.
+_UNWATCHED_FOR: Final = timedelta(days=7)
 
 
 def apply_start(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
@@ -45,15 +47,23 @@ def apply_start(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
     if sync is None or not is_of(sync.value, whose.connection) or not sync.value.cursor:
         sync = _claim(context, whose.connection)
         _delete_held(whose.connection.user_id)
-        watch = gmail.watch(config().pubsub_topic)
+        watch = _watch(gmail)
         _begin(sync, watch, whose.connection, gmail)
     else:
-        _save_watch(whose.connection.user_id, gmail.watch(config().pubsub_topic))
+        _save_watch(whose.connection.user_id, _watch(gmail))
     now_context = store().load_context(whose.connection.user_id)
     if running(now_context) is None:
         return
     drain(now_context, gmail)
     backfill.leave_runs(store().load_context(whose.connection.user_id))
+    magnet_tasks.leave_look(whose.connection)
+
+
+def _watch(gmail: Gmail) -> Watch:
+    """Gmail's watch; where there is no topic to push to, the mailbox as it stands, to be looked at by the minute."""
+    if config().pubsub_topic:
+        return gmail.watch(config().pubsub_topic)
+    return Watch(gmail.fetch_profile().history_id, clock.now() + _UNWATCHED_FOR)
 
 
 def _claim(context: Context, connection: Connection) -> Versioned[Sync]:
@@ -149,7 +159,8 @@ def _start_again(stopped: Connection, *, is_unwatched: bool) -> None:
 def _stop_watch(connection: Connection, open_mailbox: Callable[[], Gmail]) -> bool:
     """Whether it was stopped: another user of the mailbox may need it."""
     users = store().connections.find_by_mailbox(connection.mailbox_key)
-    if any(other.mailmagnet for other in users):
+    # Without a topic no watch is ours: one that runs is another deployment's of the same project.
+    if not config().pubsub_topic or any(other.mailmagnet for other in users):
         return False
     open_mailbox().stop()
     return True
@@ -172,7 +183,7 @@ def apply_renew(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
         return
     connection, gmail = context.connection.value, open_mailbox()
     try:
-        watch, profile = gmail.in_parallel(partial(gmail.watch, config().pubsub_topic), gmail.fetch_profile)
+        watch, profile = gmail.in_parallel(partial(_watch, gmail), gmail.fetch_profile)
     except (ReauthRequired, RateLimited):
         raise
     except Problem:
@@ -183,6 +194,7 @@ def apply_renew(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
     drain(store().load_context(connection.user_id), gmail)
     backfill.apply_sample(store().load_context(connection.user_id), gmail)
     backfill.leave_runs(store().load_context(connection.user_id), again=clock.now().date().isoformat())
+    magnet_tasks.leave_look(connection)
 
 
 def _save_address(connection: Versioned[Connection], unverified_address: str) -> None:

@@ -6,18 +6,15 @@ Exits with 1 if a step did not do what it says. With ``--stay`` everything stays
 from __future__ import annotations
 
 import argparse
-import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from local.functions import ROOT, FunctionFailed
 from local.main_job import MainJob, StepLied, Told
 from local.stack import CallFailed, Stack
+from local.terminal import end_on_signals, is_taken
 
 # Where a person finds it again; another port is taken where these are not free.
 _CRM_PORT = 8600
@@ -29,8 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="stay up after the last step, until Ctrl-C")
     stay: bool = parser.parse_args(arguments).stay
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    end_on_signals()
     try:
         with _stack(stay) as stack:
             return _perform(stack, stay)
@@ -83,26 +79,12 @@ def _stay(stack: Stack) -> None:
         time.sleep(3600)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Ends everything in order, once: make and the terminal may both pass the same signal on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def _say(text: str) -> None:
     print(text, flush=True)
 
 
 def _free_or_any(port: int) -> int:
-    with socket.socket() as probe:
-        # As the server will do it: a port that was just used may be used again.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-    return port
+    return 0 if is_taken(port) else port
 
 
 def _run_directory() -> Path:

@@ -57,12 +57,14 @@ class Stack:
         crm_port: int = 0,
         front_port: int = 0,
         extra_environment: Mapping[str, str] | None = None,
+        request_log: Path | None = None,
     ) -> None:
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="gmail-in-crm-"))
         self.directory.mkdir(parents=True, exist_ok=True)
         self._options: dict[str, Any] = {"firestore": firestore, "pubsub": pubsub, "automatic_jobs": automatic_jobs}
         self._ports = (crm_port, front_port)
+        self._request_log = request_log or self.directory / "requests.log"
         self._extra = dict(extra_environment or {})
         self._servers: list[HttpServer | Front] = []
         self.functions: dict[str, FunctionProcess] = {}
@@ -295,13 +297,13 @@ class Stack:
     def _start(self) -> None:
         self.google = Google(self.directory, **self._options)
         self.issuer = CrmIssuer(self.clock)
-        crm = CrmApp(self.issuer, lambda: self.clock.now().date())
-        self.crm_url = self._serve(HttpServer(crm.app, self._ports[0])).url
+        self.crm = CrmApp(self.issuer, lambda: self.clock.now().date())
+        self.crm_url = self._serve(HttpServer(self.crm.app, self._ports[0])).url
         self.control_url = self._serve(HttpServer(Control(self.clock, self.faults, self.ledger, self).app)).url
         certs = f"{self.google.oauth_server.url}/oauth2/v3/certs"
-        self.front = Front(self.clock, certs, self.directory / "requests.log", port=self._ports[1])
+        self.front = Front(self.clock, certs, self._request_log, port=self._ports[1])
         self._servers.append(self.front)
-        crm.functions = FunctionUrls(self.front.url_of("oauth_callback"), self.front.url_of("mail_proxy"))
+        self.crm.functions = FunctionUrls(self.front.url_of("oauth_callback"), self.front.url_of("mail_proxy"))
         self.addresses = self._addresses()
         self.google.set_up(self.addresses)
         self._start_functions()

@@ -16,7 +16,7 @@ from flask import Flask, Response, abort, jsonify, request, send_from_directory
 from local.crm.people import USERS, Person, directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import date
 
     from local.crm.issuer import CrmIssuer
@@ -33,7 +33,7 @@ class FunctionUrls:
 
 
 class CrmApp:
-    """The application; ``app`` is its WSGI side. ``functions`` may be set once they have started.
+    """The application; ``app`` is its WSGI side. ``functions`` may be set once they have started, ``records`` too.
 
     The page that Google's consent returns to is ``/connected``.
     """
@@ -41,7 +41,7 @@ class CrmApp:
     def __init__(self, issuer: CrmIssuer, today: Callable[[], date], functions: FunctionUrls | None = None) -> None:
         self.functions = functions or FunctionUrls("", "")
         self._issuer = issuer
-        self._today = today
+        self.records: Callable[[], Mapping[str, list[dict[str, Any]]]] = lambda: directory(today())
         self.app = self._make_app()
 
     def _make_app(self) -> Flask:
@@ -73,7 +73,7 @@ class CrmApp:
     def _get_records(self) -> Response:
         """What the CRM itself shows the user: contacts and deals, no mail."""
         person = _find_user(request.args.get("user"))
-        records = directory(self._today())
+        records = self.records()
         return jsonify(
             {kind: [one for one in records[kind] if _may_see(person, one)] for kind in ("contacts", "deals")}
         )

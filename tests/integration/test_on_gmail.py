@@ -1,0 +1,197 @@
+"""The functions on Google's own OAuth and Gmail, as ``make run-gmail`` starts them; here a stand-in plays these."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local import browser, environment
+from local.crm.people import ANNA
+from local.functions import ROOT
+from local.http import HttpServer
+from local.key_sets import KeySets
+from local.oauth_client import CALLBACK, parse_client
+from local.on_gmail import OnGmail
+from local.stack import Stack
+from tests.integration.magnet_rig import counted, encoded
+
+pytestmark = pytest.mark.integration
+
+PAULA = "paula@shop.example"
+PORT = 18601
+
+
+def client_file(port: int = PORT) -> str:
+    entry = {
+        "client_id": environment.CLIENT_ID.replace("-local", "-abc"),
+        "client_secret": environment.CLIENT_SECRET,
+        "redirect_uris": ["https://crm.example/callback", f"http://localhost:{port}{CALLBACK}"],
+    }
+    return json.dumps({"web": entry})
+
+
+def google_variables(google: Stack) -> dict[str, str]:
+    """The addresses of ``google``, by the names under which a command takes them."""
+    url = google.google.oauth_server.url
+    return {
+        "GOOGLE_AUTH_URL": f"{url}/o/oauth2/v2/auth",
+        "GOOGLE_TOKEN_URL": f"{url}/token",
+        "GOOGLE_REVOKE_URL": f"{url}/revoke",
+        "GOOGLE_RISC_URL": f"{url}/.well-known/risc-configuration",
+        "GOOGLE_JWKS_URL": f"{url}/oauth2/v3/certs",
+        "GMAIL_URL": google.google.gmail_server.url,
+    }
+
+
+@pytest.fixture(scope="module")
+def running(_running_stack: Stack) -> Iterator[OnGmail]:
+    with OnGmail(parse_client(client_file()), google_variables(_running_stack), [PAULA]) as started:
+        started.stack.google.scheduler.set_automatic(False)
+        yield started
+
+
+@pytest.fixture
+def on_gmail(stack: Stack, running: OnGmail) -> Stack:
+    """The functions beside ``stack``, whose OAuth and Gmail they use as if these were the real ones."""
+    client = parse_client(client_file())
+    stack.google.accounts.client_id = client.client_id
+    stack.google.accounts.redirect_uris = (client.redirect_uri,)
+    running.stack.reset()
+    running.stack.load_directory(running.stack.crm.records())
+    # One time for both, since each has a clock of its own.
+    stack.advance(max(0.0, (running.stack.clock.now() - stack.clock.now()).total_seconds()))
+    running.stack.advance(max(0.0, (stack.clock.now() - running.stack.clock.now()).total_seconds()))
+    return running.stack
+
+
+def pass_time(google: Stack, on_gmail: Stack, seconds: float) -> None:
+    google.advance(seconds)
+    on_gmail.advance(seconds)
+    on_gmail.settle()
+
+
+def sync(on_gmail: Stack) -> dict[str, Any]:
+    return on_gmail.documents()[f"sync/{encoded(ANNA.id)}"]
+
+
+def noticed(on_gmail: Stack) -> set[str]:
+    return {one["mail_id"] for path, one in on_gmail.documents().items() if "/notices/" in path}
+
+
+def test_new_mail_is_noticed_by_the_minute_without_a_watch(stack: Stack, on_gmail: Stack) -> None:
+    """A mailbox is connected at the real addresses, watched by nobody, and what comes is noticed within a minute."""
+    on_gmail.connect(ANNA.id, features=["mail", "mailmagnet"])
+    mark = stack.ledger.mark()
+    on_gmail.switch_on(ANNA.id, mailmagnet=True)
+    pass_time(stack, on_gmail, 60)
+    mail_id = stack.mail(ANNA.id, PAULA)
+    before = noticed(on_gmail)
+    pass_time(stack, on_gmail, 60)
+    shown = on_gmail.ask(ANNA.id, "GET", "/oauth_callback/connection")
+
+    assert (set(), {mail_id}) == (before, noticed(on_gmail))
+    assert ("on", "healthy") == (shown["mailmagnet"]["state"], shown["health"]["word"])
+    calls = counted(stack.ledger.since(mark, service="gmail"))
+    assert {"watch", "stop"}.isdisjoint(calls)
+    assert 1 == calls["messages.get"]
+
+
+def test_one_chain_of_drains_goes_on(stack: Stack, on_gmail: Stack) -> None:
+    """Renewed, and drained by hand, a mailbox is still looked at once a minute, for two units each."""
+    on_gmail.connect(ANNA.id, features=["mail", "mailmagnet"])
+    on_gmail.switch_on(ANNA.id, mailmagnet=True)
+    on_gmail.run_job("magnet-renew")
+    pass_time(stack, on_gmail, 3600)
+    mark = stack.ledger.mark()
+    for _ in range(5):
+        pass_time(stack, on_gmail, 60)
+
+    assert {"history.list": 5} == counted(stack.ledger.since(mark, service="gmail"))
+
+
+def test_a_mailbox_turned_off_is_looked_at_no_more(stack: Stack, on_gmail: Stack) -> None:
+    """Turning MailMagnet off ends the looking, and stops no watch: what runs is another deployment's."""
+    on_gmail.connect(ANNA.id, features=["mail", "mailmagnet"])
+    on_gmail.switch_on(ANNA.id, mailmagnet=True)
+    on_gmail.switch_on(ANNA.id, mailmagnet=False)
+    mark = stack.ledger.mark()
+    for _ in range(3):
+        pass_time(stack, on_gmail, 60)
+
+    assert {} == counted(stack.ledger.since(mark, service="gmail"))
+    assert [] == [path for path in on_gmail.documents() if path.startswith("sync/")]
+
+
+def test_labels_are_sorted_and_mail_is_read_at_the_real_addresses(stack: Stack, on_gmail: Stack) -> None:
+    """A sweep files the customer's mail in that Gmail, and the contact's mail is read there."""
+    mail_id = stack.mail(ANNA.id, PAULA, at=stack.clock.now())
+    on_gmail.connect(ANNA.id)
+    on_gmail.switch_on(ANNA.id, mailmagnet=True, labels=True)
+    on_gmail.catch_up(120)
+    on_gmail.sweep()
+    page = on_gmail.ask(ANNA.id, "POST", "/mail_proxy/contacts/c0/emails", json={})
+
+    assert {"Closing This Month (CTM)", "UNREAD"} == stack.labels_of(ANNA.id, mail_id)
+    assert [mail_id] == [one["id"] for one in page["entries"]]
+
+
+def test_nothing_secret_is_written_down(stack: Stack, on_gmail: Stack) -> None:
+    """Neither the client's secret, nor a code, a token or an address stands in any file that the run leaves."""
+    started = on_gmail.ask(
+        ANNA.id,
+        "POST",
+        "/oauth_callback/authorize",
+        json={"return_to": f"{on_gmail.crm_url}/connected", "features": ["mail"]},
+    )
+    location = browser.consent(started["url"], ANNA.email)
+    code = location.partition("code=")[2].partition("&")[0]
+    back = requests.get(location, allow_redirects=False, timeout=30)
+    ticket = back.headers["Location"].partition("ticket=")[2]
+    on_gmail.ask(ANNA.id, "POST", "/oauth_callback/connection", json={"ticket": ticket})
+    written = "".join(path.read_text(errors="replace") for path in on_gmail.directory.rglob("*") if path.is_file())
+
+    assert "connection" in written
+    assert [] == [one for one in (environment.CLIENT_SECRET, code, ticket, ANNA.email, "1//") if one in written]
+
+
+def test_scheduled_work_and_consents_are_both_believed(stack: Stack, on_gmail: Stack) -> None:
+    """The local Scheduler's token and Google's are both taken: the daily housekeeping of a public function runs."""
+    on_gmail.connect(ANNA.id, features=["mail"])
+    mark = on_gmail.ledger.mark()
+    on_gmail.run_job("housekeeping")
+
+    answered = [call.status for call in on_gmail.ledger.since(mark, service="scheduler") if call.method == "fire"]
+    assert [204] == answered
+
+
+def test_no_keys_are_served_when_googles_cannot_be_had() -> None:
+    """Without Google's keys the key set answers 503, so that nobody is taken for a forger."""
+    server = HttpServer(KeySets("http://127.0.0.1:9/certs", lambda: {"keys": []}).app)
+    try:
+        assert 503 == requests.get(server.url, timeout=10).status_code
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "cannot be read"), ('{"type": "service_account"}', "service account"), ('{"web": {}}', "client_id")],
+)
+def test_a_client_that_cannot_be_used_ends_the_command(tmp_path: Path, content: str | None, says: str) -> None:
+    """The command says on one line what is wrong with the file, and exits with 2."""
+    path = tmp_path / "client_secret.json"
+    if content is not None:
+        path.write_text(content)
+    command = [sys.executable, "-m", "local.on_gmail", str(path)]
+    ended = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+
+    assert (2, "", 1) == (ended.returncode, ended.stdout, ended.stderr.count("\n"))
+    assert says in ended.stderr
