@@ -3,14 +3,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SEEDS ?= 20
 FUNCTIONS := oauth_callback mail_proxy magnet_ingest label_sweep
 INSTALLED := $(VENV)/.installed
+TERRAFORM_VENV := .venv-terraform
+TERRAFORM_TOOLS := $(TERRAFORM_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-gmail demo test lint types format unit integration openapi hooks clean
+.PHONY: help install run run-gmail demo test lint types format unit integration chaos openapi volume hooks terraform-tools clean
 
 help: ## List the targets
-	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:12} {what}") for name, what in re.findall(r"(?m)^([a-z-]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
+	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:16} {what}") for name, what in re.findall(r"(?m)^([a-z-]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
 
 install: $(INSTALLED) ## Make .venv and install what is pinned in requirements-dev.txt
 
@@ -24,7 +27,7 @@ run-gmail: $(INSTALLED) ## Run the functions on Google's own OAuth and Gmail: CL
 demo: $(INSTALLED) ## Play the main job on a local Google and end; fails if a step did not do what it says
 	@$(BIN)/python -m local.demo
 
-test: lint ## Check style and types, then run all tests and show the coverage of branches
+test: lint terraform-tools ## Check style and types, then run all tests and show the coverage of branches
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 unit: $(INSTALLED) ## Run the tests that need no network
@@ -32,6 +35,9 @@ unit: $(INSTALLED) ## Run the tests that need no network
 
 integration: $(INSTALLED) ## Run the tests against the stand-ins, and in Chromium where it is installed (or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/integration
+
+chaos: $(INSTALLED) ## Play seeded chaos against the model: SEEDS=100 for that many, SEEDS=7,8 for these, SEEDS=7, for one
+	@$(BIN)/python -m tests.chaos.run $(SEEDS)
 
 lint: $(INSTALLED) types ## Check style (ruff) and types (mypy --strict)
 	$(BIN)/ruff check .
@@ -51,11 +57,25 @@ format: $(INSTALLED) ## Bring the code into the agreed form
 openapi: $(INSTALLED) ## Write openapi.yaml from the routes
 	$(BIN)/python -m ops.openapi
 
+volume: $(INSTALLED) ## Sweep 10,000 due users and dispatch among 100,000 on this machine; writes bench/results
+	$(BIN)/python -m bench.volume --users 10000
+	$(BIN)/python -m bench.dispatch --users 100000
+
 hooks: $(INSTALLED) ## Check style and types before each commit from now on
 	$(BIN)/pre-commit install
 
 clean: ## Remove what the tools and the local stack leave behind
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov .local
+
+# Without terraform they would be of no use: the tests that need them say so and are skipped.
+terraform-tools: ## Make .venv-terraform with what checks terraform/, where terraform is installed
+	@if command -v terraform >/dev/null 2>&1; then $(MAKE) --no-print-directory $(TERRAFORM_TOOLS); else \
+		echo "terraform is not installed: terraform/ is not checked here"; fi
+
+$(TERRAFORM_TOOLS): requirements-terraform.txt
+	$(PYTHON) -m venv $(TERRAFORM_VENV)
+	$(TERRAFORM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-terraform.txt
+	@touch $@
 
 $(INSTALLED): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
