@@ -10,11 +10,14 @@ from local.stack import Stack
 from tests.integration.connecting import FUNCTION, claim, is_granted, kept, ticket_of
 from tests.integration.dying import at_every_call, clean_up
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.parametrize("trouble", [{}, {"lives_on": True}], ids=["dies", "hears no answer"]),
+]
 WHOLE = {"connections": 1, "secrets": 1}
 
 
-def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, bool]) -> None:
     """There is a connection that works, or neither secret nor grant; and connecting again works.
 
     What was consented but never exchanged minted nothing; a refresh token that died in memory, before Secret Manager
@@ -25,7 +28,7 @@ def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyP
         ticket = ticket_of(stack)
         return lambda: claim(stack, "anna", ticket)
 
-    for death in at_every_call(stack, monkeypatch, prepare):
+    for death in at_every_call(stack, monkeypatch, prepare, **trouble):
         clean_up(stack)
         left = kept(stack)
         assert left in ({}, WHOLE), death.calls
@@ -34,7 +37,9 @@ def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyP
         assert "healthy" == stack.connect("anna")["health"]["word"]
 
 
-def test_a_deactivation_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deactivation_that_dies_at_any_call(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, bool]
+) -> None:
     """The connection is as it was, or there is neither connection, nor secret, nor grant, nor watch."""
 
     def prepare() -> Callable[[], object]:
@@ -42,7 +47,7 @@ def test_a_deactivation_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.
         stack.switch_on("anna", mailmagnet=True)
         return lambda: stack.call("anna", "DELETE", f"{FUNCTION}/connection")
 
-    for death in at_every_call(stack, monkeypatch, prepare):
+    for death in at_every_call(stack, monkeypatch, prepare, **trouble):
         clean_up(stack)
         left = kept(stack)
         assert left in ({}, WHOLE), death.calls

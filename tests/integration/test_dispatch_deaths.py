@@ -63,14 +63,19 @@ def each_trouble(
     stack: Stack,
     monkeypatch: pytest.MonkeyPatch,
     prepare: Callable[[int], Callable[[], object]],
+    *,
+    stride: int = 1,
 ) -> Iterator[tuple[int, Death]]:
-    """Round after round, what is prepared meets another trouble and is done again; the first meets none."""
+    """Round after round, what is prepared meets another trouble and is done again; the first meets none.
+
+    With a ``stride`` not each of the troubles: where each round is long.
+    """
     counting = Death(NEVER)
     work = prepare(0)
     with dying(stack, monkeypatch, counting):
         work()
     yield 0, counting
-    for number, trouble in enumerate(troubles(counting.calls), start=1):
+    for number, trouble in enumerate(troubles(counting.calls)[::stride], start=1):
         work = prepare(number)
         with dying(stack, monkeypatch, trouble):
             work()
@@ -141,26 +146,27 @@ def test_housekeeping(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
                 "email": person.email}  # fmt: skip
 
     def prepare(_: int) -> Callable[[], object]:
+        stack.google.tasks.resume()
         stack.reset()
-        write(stack, users=[user(one, active=True) for one in ("anna", "ben", "carla")])
-        for one in ("anna", "ben", "carla"):
+        write(stack, users=[user(one, active=True) for one in ("anna", "ben")])
+        for one in ("anna", "ben"):
             stack.connect(one)
         write(stack, users=[user("ben", active=False)])
         stack.settle()
-        stack.faults.inject(Fault("oauth", "revoke", status=503, count=3))
+        stack.faults.inject(Fault("oauth", "revoke", status=503))
         stack.call("anna", "DELETE", f"{FUNCTION}/connection")
         stack.advance(7 * 86_400 + 60)
         ticket_of(stack, "anna")
-        stack.faults.clear()
         stack.google.tasks.clear()
         stack.advance(3700)
+        stack.google.tasks.pause()
         return lambda: keep_house(stack)
 
-    import time
-    t=time.monotonic()
-    for _, trouble in each_trouble(stack, monkeypatch, prepare):
-        print(time.monotonic()-t, trouble.at, trouble.calls); t=time.monotonic()
-        stack.settle()
-        stack.catch_up(300)
-        left = [path for path in stack.documents() if path.startswith("connections/")]
-        assert ({"connections": 1, "secrets": 1}, 1) == (kept(stack), len(left)), trouble.calls
+    try:
+        for _, trouble in each_trouble(stack, monkeypatch, prepare, stride=3):
+            stack.google.tasks.resume()
+            stack.settle()
+            stack.catch_up(300)
+            assert {} == kept(stack), trouble.calls
+    finally:
+        stack.google.tasks.resume()

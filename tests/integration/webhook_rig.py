@@ -31,9 +31,12 @@ class Receiver:
             response.headers["Location"] = request.base_url + "elsewhere"
         return response(environ, start_response)
 
+    def bodies(self) -> list[dict[str, Any]]:
+        """All that was heard, in order."""
+        return [json.loads(body) for _, body in self.requests]
+
     def told(self, kind: str) -> list[dict[str, Any]]:
-        bodies = [json.loads(body) for _, body in self.requests]
-        return [body["data"] for body in bodies if body["type"] == kind]
+        return [body["data"] for body in self.bodies() if body["type"] == kind]
 
     def ids(self) -> list[str]:
         """The ids under which the news came."""
