@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from local import environment
-from local.faults import Fault
 from local.stack import Stack
 from tests.integration.magnet_rig import notices
 from tests.integration.sweep_rig import (
@@ -88,7 +85,7 @@ def test_month_turns_at_the_organisations_midnight(
     assert [[{CLOSING}, {OPEN}], [{OPEN}, {CLOSING}]] == [before, places(stack, *mails)]
 
 
-def test_sweep_under_way_at_the_turn_of_a_month(sorted_mailbox: Stack) -> None:
+def test_sweep_under_way_at_the_turn_of_a_month(sorted_mailbox: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep that began in the old month files by the new one what a dispatch has marked meanwhile."""
     stack = sorted_mailbox
     first = next_month(stack)
@@ -99,19 +96,19 @@ def test_sweep_under_way_at_the_turn_of_a_month(sorted_mailbox: Stack) -> None:
     mails = [filed(stack, JONAS)]
     to_time(stack, first - timedelta(seconds=20))
     mails.append(arrive(stack, JONAS))
-    fault = stack.faults.inject(Fault("firestore", "RunQuery", delay_s=2))
+    is_turned = False
 
-    def turn() -> None:
-        ends_s = time.monotonic() + 20
-        while not fault.struck and time.monotonic() < ends_s:
-            time.sleep(0.005)
-        to_time(stack, first)
-        call_as(stack, environment.SCHEDULER, "/")
+    def turn(service: str, method: str, mailbox: str = "") -> None:
+        """The sweep has decided which day it is once it asks for its open steps; only then is it answered."""
+        nonlocal is_turned
+        if (service, method) == ("firestore", "RunQuery") and not is_turned:
+            is_turned = True
+            to_time(stack, first)
+            call_as(stack, environment.SCHEDULER, "/")
 
-    thread = threading.Thread(target=turn)
-    thread.start()
-    assert 204 == send_task(stack, kind="sweep")
-    thread.join()
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.faults, "take", turn)
+        assert (204, True) == (send_task(stack, kind="sweep"), is_turned)
     stack.settle()
     sweep(stack)
     assert [{CLOSING}] * 2 == places(stack, *mails)
