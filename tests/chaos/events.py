@@ -90,7 +90,7 @@ class Dice:
     def _event(self) -> Event:
         makers: list[tuple[int, Callable[[], Event]]] = [
             (34, self._mail), (16, self._hand), (18, self._sweep), (8, self._deal), (4, self._any_contact),
-            (12, self._fault), (5, self._push), (4, self._task), (2, self._label), (3, self._advance), (1, self._month),
+            (12, self._fault), (5, self._push), (4, self._task), (2, self._label), (3, self._advance), (3, self._month),
             (2, self._expire), (2, self._user), (3, self._connection), (2, self._switch), (1, self._job),
             (2, self._webhook), (2, self._own_mail),
         ]  # fmt: skip

@@ -47,6 +47,8 @@ class Mail:
     is_new: bool = True
     moved_since_peace: bool = False
     lost_labels: frozenset[str] = frozenset()
+    # Labels that were deleted and put on again, perhaps in the very moment of the last hand.
+    healing: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.places = self.arrival
@@ -148,7 +150,7 @@ class Model:
 
     def right_places(self, user: str, mail: Mail, now: datetime) -> set[Places]:
         """Where the mail may lie, by hands and categories."""
-        by_hand = {mail.places, mail.places - mail.lost_labels}
+        by_hand = {mail.places, mail.places - mail.lost_labels, mail.places | mail.healing}
         notice = self.notice(user, mail, now)
         if notice == "never" or (mail.is_moved and not mail.is_loose):
             return by_hand

@@ -22,7 +22,7 @@ from local.faults import Fault
 from local.pubsub import PubSub
 from local.stack import CallFailed, Stack
 from tests.chaos.events import BOX_OF, BOXES, STRANGER, Event
-from tests.chaos.model import AWAY, INBOX, LABELS, NONE, SPAM, TRASH, Mail, Model, Seen
+from tests.chaos.model import AWAY, INBOX, NONE, SPAM, TRASH, Mail, Model, Seen
 from tests.integration.webhook_rig import Receiver
 
 SECRET: Final = "qzx9chaoscanary"
@@ -166,15 +166,15 @@ class World:
             mail.is_loose = True
         mail.was_taken_out = mail.was_taken_out or bool(was & AWAY and not now & AWAY)
         mail.is_moved = mail.moved_since_peace = True
+        mail.healing = frozenset() if calm else mail.lost_labels
         mail.places, mail.lost_labels = now, frozenset()
 
     @staticmethod
     def _looks_like_ours(was: frozenset[str], now: frozenset[str], target: str, intent: str) -> bool:
         meant = {one for one in (target, intent) if one}
-        added, removed = now - was, was - now
-        if added & meant or (INBOX in added):
-            return True
-        return not added and (removed == {INBOX} or (NONE in meant and bool(removed & LABELS)))
+        added = now - was
+        # What only takes off, the step takes off as well: both come to the same.
+        return not added or bool(added & meant) or INBOX in added
 
     def _drains(self, mail: Mail) -> bool:
         """Whether history will tell of a mail's arrival and of this hand, in this order."""
