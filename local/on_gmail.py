@@ -56,6 +56,7 @@ class OnGmail:
     """The running product, once entered; ``stack`` is the local part of it, where nobody's Gmail is."""
 
     def __init__(self, client: OAuthClient, environ: Mapping[str, str], contacts: Iterable[str] = ()) -> None:
+        self.client = client
         self._contacts = [one.strip() for one in contacts if one.strip()]
         self._keys = HttpServer(
             KeySets(environ.get("GOOGLE_JWKS_URL") or _JWKS_URL, lambda: self.stack.google.oauth.keys.jwks()).app

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 Algorithm = Literal["RS256", "ES256"]
@@ -40,6 +41,11 @@ class SigningKeys:
     def kid(self) -> str:
         """The id of the key that signs now."""
         return self._published()[-1].kid
+
+    def private_pem(self) -> str:
+        """The private key that signs now (PKCS #8, PEM), for samples that sign by themselves."""
+        key = self._published()[-1].private
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     def rotate(self) -> str:
         """Makes a new key the signing one and returns its id."""

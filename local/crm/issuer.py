@@ -40,6 +40,11 @@ class CrmIssuer:
         for keys in self._keys.values():
             keys.rotate()
 
+    def private_key(self) -> tuple[str, str]:
+        """The ``kid`` and the private key (PEM) that sign RS256 now, for the samples of docs/integrate.md."""
+        keys = self._keys["RS256"]
+        return keys.kid, keys.private_pem()
+
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The public keys as a JWK Set."""
         return {"keys": [key for keys in self._keys.values() for key in keys.jwks()["keys"]]}

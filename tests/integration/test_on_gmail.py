@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,10 +27,15 @@ from tests.integration.magnet_rig import counted, encoded
 pytestmark = pytest.mark.integration
 
 PAULA = "paula@shop.example"
-PORT = 18601
 
 
-def client_file(port: int = PORT) -> str:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def client_file(port: int) -> str:
     entry = {
         "client_id": environment.CLIENT_ID.replace("-local", "-abc"),
         "client_secret": environment.CLIENT_SECRET,
@@ -53,7 +59,8 @@ def google_variables(google: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def running(_running_stack: Stack) -> Iterator[OnGmail]:
-    with OnGmail(parse_client(client_file()), google_variables(_running_stack), [PAULA]) as started:
+    client = parse_client(client_file(free_port()))
+    with OnGmail(client, google_variables(_running_stack), [PAULA]) as started:
         started.stack.google.scheduler.set_automatic(False)
         yield started
 
@@ -61,9 +68,8 @@ def running(_running_stack: Stack) -> Iterator[OnGmail]:
 @pytest.fixture
 def on_gmail(stack: Stack, running: OnGmail) -> Stack:
     """The functions beside ``stack``, whose OAuth and Gmail they use as if these were the real ones."""
-    client = parse_client(client_file())
-    stack.google.accounts.client_id = client.client_id
-    stack.google.accounts.redirect_uris = (client.redirect_uri,)
+    stack.google.accounts.client_id = running.client.client_id
+    stack.google.accounts.redirect_uris = (running.client.redirect_uri,)
     running.stack.reset()
     running.stack.load_directory(running.stack.crm.records())
     # One time for both, since each has a clock of its own.
