@@ -23,8 +23,10 @@ LOCATION: Final = f"projects/{PROJECT}/locations/{REGION}"
 
 PUSH: Final = f"pubsub-push@{PROJECT}.iam.gserviceaccount.com"
 SCHEDULER: Final = f"scheduler@{PROJECT}.iam.gserviceaccount.com"
-TASKS: Final = f"tasks@{PROJECT}.iam.gserviceaccount.com"
+TASKS: Final = f"cloud-tasks@{PROJECT}.iam.gserviceaccount.com"
 HOUSEKEEPING: Final = f"housekeeping@{PROJECT}.iam.gserviceaccount.com"
+# Who registers the receiver of security events: not one of the functions' own.
+ADMINISTRATOR: Final = f"administrator@{PROJECT}.iam.gserviceaccount.com"
 
 FUNCTIONS: Final = ("oauth_callback", "mail_proxy", "magnet_ingest", "label_sweep")
 # Public functions verify their callers themselves; of the others IAM does, by these accounts.

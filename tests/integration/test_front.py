@@ -241,7 +241,7 @@ def test_removed_signature_is_unauthenticated(bench: Bench) -> None:
 
 def test_strangers_are_forbidden(bench: Bench) -> None:
     """A valid token of an account that may not invoke the function is 403."""
-    assert 403 == bench.call(bench.token(email="tasks@local-project.iam.gserviceaccount.com")).status_code
+    assert 403 == bench.call(bench.token(email="cloud-tasks@local-project.iam.gserviceaccount.com")).status_code
     assert 0 == bench.upstream.requests
 
 

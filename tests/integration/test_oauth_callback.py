@@ -501,7 +501,7 @@ def test_a_users_token_does_not_open_the_internal_route(stack: Stack) -> None:
     url = stack.url(f"{FUNCTION}/tasks/housekeeping")
     for token in (
         stack.token("carla"),
-        stack.google.tokens.mint("tasks@local-project.iam.gserviceaccount.com", stack.url(FUNCTION)),
+        stack.google.tokens.mint("cloud-tasks@local-project.iam.gserviceaccount.com", stack.url(FUNCTION)),
         stack.google.tokens.mint("housekeeping@local-project.iam.gserviceaccount.com", stack.url("/mail_proxy")),
     ):
         answer = requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)

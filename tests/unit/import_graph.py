@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ("oauth_callback", "mail_proxy", "magnet_ingest", "label_sweep")
 
 
-def imported_names(source: Path) -> set[str]:
+@cache
+def imported_names(source: Path) -> frozenset[str]:
     """The dotted names that a file imports when it runs, ``a.b`` for ``from a import b`` too."""
     names: set[str] = set()
     for node in _running_nodes(ast.parse(source.read_text())):
@@ -20,7 +21,7 @@ def imported_names(source: Path) -> set[str]:
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 def files_of_function(name: str) -> set[Path]:
