@@ -19,7 +19,7 @@ from common.store.client import Versioned, store
 T = TypeVar("T")
 
 Status = Literal["connected", "reauth_required", "absent"]
-_PAGE: Final = 100
+PAGE: Final = 100
 
 
 class Repair(msgspec.Struct, kw_only=True):
@@ -257,9 +257,15 @@ def _health(judged: Health) -> HealthState:
 
 def list_connections(caller_id: str, unverified_page_token: str, language: Language) -> ConnectionPage:
     """Everyone's connections, a page at a time, for administrators. Raises BadRequest for a page token not ours."""
-    after = parse_page(unverified_page_token, "connections", caller_id) or ""
+    rows = load_rows(parse_page(unverified_page_token, "connections", caller_id) or "", language)
+    token = seal_page(rows[-1].user_id, "connections", caller_id) if len(rows) == PAGE else ""
+    return ConnectionPage(connections=rows, next_page_token=token)
+
+
+def load_rows(after: str, language: Language) -> list[ConnectionRow]:
+    """Everyone's connections from behind the user ``after``, as administrators see them; fewer than PAGE at the end."""
     s = store()
-    page = [held.value for held in s.connections.page(after=after, limit=_PAGE)]
+    page = [held.value for held in s.connections.page(after=after, limit=PAGE)]
     ids = [connection.user_id for connection in page]
     policy, users, syncs, works = (
         s.policies.load_policy().value, s.users.load_many(ids), s.syncs.load_many(ids), s.work.load_many(ids)
@@ -276,8 +282,7 @@ def list_connections(caller_id: str, unverified_page_token: str, language: Langu
             mailbox=_value(mailboxes.get(connection.mailbox_key)),
         )
         rows.append(_row(facts, clock.now(), language))
-    token = seal_page(ids[-1], "connections", caller_id) if len(ids) == _PAGE else ""
-    return ConnectionPage(connections=rows, next_page_token=token)
+    return rows
 
 
 def _value(held: Versioned[T] | None) -> T | None:

@@ -23,6 +23,7 @@ from local.cloudtasks import CloudTasks
 from local.emulators import FirestoreEmulator, PubsubEmulator
 from local.faults import Faults
 from local.firestore import FirestoreServer, IndexList
+from local.firestore_admin import FirestoreAdmin
 from local.gmail import GmailService
 from local.http import HttpServer
 from local.ledger import Ledger
@@ -30,6 +31,7 @@ from local.oauth import OAuthService, ServiceTokens
 from local.pubsub import OfficialPubSub, PubSub, PushSettings
 from local.pubsub_api import PubSubApi
 from local.push_relay import PushRelay
+from local.risc_api import RiscApi
 from local.secretmanager import SecretManager
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class Google:
             CloudScheduler(self.clock, self.ledger, self.faults, self.tokens.mint, automatic=automatic_jobs)
         )
         self.secrets = self._keep(SecretManager(self.clock, self.ledger, self.faults, project=environment.PROJECT))
+        self.firestore_admin = self._keep(FirestoreAdmin(_INDEXES, self.ledger, self.faults))
+        self.risc = RiscApi(self.clock, self.ledger, self.faults, environment.ADMINISTRATOR, self._verification)
+        self.risc_server = self._serve(self.risc.app)
 
     def set_up(self, addresses: environment.Addresses) -> None:
         """Makes what Terraform makes: the OAuth client's redirect URI, topic, subscription, queues and jobs."""
@@ -114,6 +119,7 @@ class Google:
         else:
             self.firestore.reset(environment.PROJECT)
         self.secrets.clear()
+        self.risc.stream.clear()
         self._renew_people()
 
     def add_account(self, address: str, name: str) -> None:
@@ -182,6 +188,9 @@ class Google:
         message_id = self.pubsub.publish(topic, data)
         if self._relay is not None:
             self._published.add(message_id)
+
+    def _verification(self, state: str) -> str:
+        return self.oauth.security_event("verification", state=state)
 
     def _is_quiet(self) -> bool:
         if isinstance(self.pubsub, PubSub):

@@ -34,7 +34,16 @@ def test_runtime_list_holds_nothing_unused() -> None:
     assert imported == set(read_pins(ROOT / "requirements.txt"))
 
 
-@pytest.mark.parametrize("path", ["requirements.txt", "requirements-dev.txt"])
+def test_command_line_requires_what_it_imports() -> None:
+    """What ops imports is in the runtime list or in its own, and its own list holds nothing unused."""
+    sources = set((ROOT / "ops").glob("*.py")) - {ROOT / "ops" / "openapi.py"}
+    imported = distributions_of(sources)
+    runtime, own = read_pins(ROOT / "requirements.txt"), read_pins(ROOT / "requirements-ops.txt")
+
+    assert (set(own), set()) == (imported & set(own), imported - set(own) - set(runtime))
+
+
+@pytest.mark.parametrize("path", ["requirements.txt", "requirements-ops.txt", "requirements-dev.txt"])
 def test_pins_are_exact(path: str) -> None:
     """Every requirement names one version."""
     pins = read_pins(ROOT / path).values()
