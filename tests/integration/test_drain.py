@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from common import clock
+from common.backfill import apply_sample
 from common.directory import directory
 from common.drain import DrainResult, Outcome, drain
 from common.gmail.client import open_gmail
@@ -241,6 +243,26 @@ def test_idle_drain_notes_the_time_hourly(google: Google) -> None:
     assert first.value.caught_up_at is not None
     assert second.value.caught_up_at is not None
     assert second.value.caught_up_at - first.value.caught_up_at > timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("lost", "figures"), [(False, (1, 1, 0)), (True, (1, 0, 1))])
+def test_completeness_is_stated_as_a_figure(
+    google: Google, capsys: pytest.CaptureFixture[str], lost: bool, figures: tuple[int, int, int]
+) -> None:
+    """The daily sample says how many mails it expected, found and healed, and warns where one was missing."""
+    mail_id = deliver(google)
+    run()
+    if lost:
+        store().notices.delete("anna", mail_id)
+    capsys.readouterr()
+    present = context()
+    assert present.connection is not None
+    apply_sample(present, open_gmail(present.connection.value, background=True))
+
+    (line,) = [one for one in map(json.loads, capsys.readouterr().err.splitlines()) if one["event"] == "reconciled"]
+    assert figures == (line["expected"], line["found"], line["healed"])
+    assert ("WARNING" if lost else "INFO") == line["severity"]
+    assert notice(mail_id).mail_id == mail_id
 
 
 def test_without_magnet_there_is_no_drain(google: Google) -> None:

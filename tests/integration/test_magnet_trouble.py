@@ -6,8 +6,20 @@ import pytest
 
 from local.crm.people import ANNA
 from local.faults import Fault
+from local.ledger import units
 from local.stack import Stack
-from tests.integration.magnet_rig import MIA, held, notices, start_magnet, sync
+from tests.integration.magnet_rig import (
+    MIA,
+    STRANGER,
+    counted,
+    deliver_all,
+    gmail_calls,
+    held,
+    notices,
+    start_magnet,
+    sync,
+    unpushed,
+)
 from tests.integration.sweep_rig import while_calling
 
 pytestmark = pytest.mark.integration
@@ -54,6 +66,25 @@ def test_refusal_loses_and_doubles_nothing(magnet: Stack, method: str, status: i
     assert mails == set(notices(magnet))
     assert {200, 204} >= pushes
     assert [] == sync(magnet)["parked"]
+
+
+def test_five_thousand_mails_after_an_outage_are_worked_off(magnet: Stack) -> None:
+    """Over ten pages of history, each mail is got once, within the background's share, and the cursor only grows."""
+    cursors, mark = [int(sync(magnet)["cursor"])], magnet.ledger.mark()
+    with unpushed(magnet):
+        *_, last = deliver_all(magnet, *[STRANGER] * 4999, MIA)
+    spent: list[int] = []
+    while cursors[-1] < magnet.google.gmail.mailbox(ANNA.email).history.current_id and len(spent) < 100:
+        before = magnet.ledger.mark()
+        magnet.advance(60)
+        magnet.settle()
+        spent.append(units(gmail_calls(magnet, before)))
+        cursors.append(int(sync(magnet)["cursor"]))
+
+    assert [last] == list(notices(magnet))
+    assert 5000 == counted(gmail_calls(magnet, mark))["messages.get"]
+    assert cursors == sorted(cursors)
+    assert max(spent) <= 2200
 
 
 # Switching in the middle

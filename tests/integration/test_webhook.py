@@ -6,7 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,7 +17,7 @@ from local.crm.people import ANNA
 from local.faults import Fault
 from local.http import HttpServer
 from local.stack import Stack
-from tests.integration.magnet_rig import MIA, STRANGER, call_as, encoded, generation, start_magnet, sync
+from tests.integration.magnet_rig import MIA, STRANGER, call_as, encoded, generation, notices, start_magnet, sync
 from tests.integration.webhook_rig import Receiver, hooked
 
 pytestmark = pytest.mark.integration
@@ -44,6 +45,13 @@ def stack(_running: tuple[Stack, Receiver]) -> Iterator[Stack]:
     receiver.forget()
     yield running
     running.faults.clear()
+
+
+def wait_until(is_so: Callable[[], bool], *, within_s: float = 10) -> None:
+    """Waits until something is so, or the time is over."""
+    ends_s = time.monotonic() + within_s
+    while not is_so() and time.monotonic() < ends_s:
+        time.sleep(0.02)
 
 
 def test_new_notice_is_told_once(stack: Stack, receiver: Receiver) -> None:
@@ -80,6 +88,28 @@ def test_webhook_that_is_down_hears_later(stack: Stack, receiver: Receiver, stat
     stack.catch_up(within_s=600)
 
     assert (3, 1) == (len(receiver.ids()), len(set(receiver.ids())))
+
+
+def test_webhook_that_is_down_for_a_day_loses_nothing(stack: Stack, receiver: Receiver) -> None:
+    """After a day without the CRM each notice made meanwhile is told, under the id that it had all along."""
+    receiver.statuses += [503] * 5000
+    mails = set()
+    for hour in range(24):
+        if hour % 6 == 0:
+            mails.add(stack.mail("anna", MIA))
+            wait_until(lambda: mails == set(notices(stack)))
+        # The queue has slowed down: it is not waited for until nothing is due.
+        stack.advance(3600)
+        wait_until(lambda: bool(receiver.requests), within_s=0.5)
+    tried = set(receiver.ids())
+    receiver.forget()
+    for _ in range(12):
+        stack.advance(3600)
+        wait_until(lambda: len(set(receiver.ids())) == len(mails), within_s=2)
+
+    assert mails == {told["mail_id"] for told in receiver.told("notice.created")}
+    assert tried <= set(receiver.ids())
+    assert len(mails) == len(set(receiver.ids()))
 
 
 @pytest.mark.parametrize("status", [410, 400, 302])
