@@ -167,7 +167,7 @@ def _drain(connection: Connection, *, push: Push | None = None, attempt: int = 0
             return
         pushed_at = clock.now() if push is not None else None
         if drain(context, _open(context), attempt=attempt, pushed_at=pushed_at).outcome is not Outcome.LOST:
-            magnet_tasks.leave_look(connection)
+            watching.leave_look(connection)
             return
     raise Lost
 

@@ -70,9 +70,7 @@ def leave_daily(kind: Kind, connection: Connection, at: datetime) -> None:
 
 
 def leave_look(connection: Connection) -> None:
-    """Where nothing is pushed, leaves the next drain, at a full minute: however many leave it, one chain goes on."""
-    if config().pubsub_topic:
-        return
+    """Leaves the next drain of a mailbox of which nothing is pushed, at a full minute: several chains become one."""
     earliest_s = clock.now().timestamp() + _LEAST_AHEAD_S
     due = datetime.fromtimestamp(math.ceil(earliest_s / _LOOK_EVERY_S) * _LOOK_EVERY_S, tz=UTC)
     _enqueue("drain", connection, slot=f"look {due.isoformat()}", at=due, attempt=0)

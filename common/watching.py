@@ -56,7 +56,13 @@ def apply_start(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
         return
     drain(now_context, gmail)
     backfill.leave_runs(store().load_context(whose.connection.user_id))
-    magnet_tasks.leave_look(whose.connection)
+    leave_look(whose.connection)
+
+
+def leave_look(connection: Connection) -> None:
+    """Leaves the next drain, a minute from now at most, where there is no topic to push to."""
+    if not config().pubsub_topic:
+        magnet_tasks.leave_look(connection)
 
 
 def _watch(gmail: Gmail) -> Watch:
@@ -194,7 +200,7 @@ def apply_renew(context: Context, open_mailbox: Callable[[], Gmail]) -> None:
     drain(store().load_context(connection.user_id), gmail)
     backfill.apply_sample(store().load_context(connection.user_id), gmail)
     backfill.leave_runs(store().load_context(connection.user_id), again=clock.now().date().isoformat())
-    magnet_tasks.leave_look(connection)
+    leave_look(connection)
 
 
 def _save_address(connection: Versioned[Connection], unverified_address: str) -> None:
