@@ -12,6 +12,7 @@ from tests.integration.dying import at_every_call, clean_up
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.timeout(600),
     pytest.mark.parametrize("trouble", [{}, {"lives_on": True}], ids=["dies", "hears no answer"]),
 ]
 WHOLE = {"connections": 1, "secrets": 1}

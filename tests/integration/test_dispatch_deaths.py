@@ -18,7 +18,8 @@ from tests.integration.dying import NEVER, Death, dying, troubles
 from tests.integration.magnet_rig import call_as as call_magnet
 from tests.integration.sweep_rig import CUSTOMERS, call_as, write
 
-pytestmark = pytest.mark.integration
+# Some forty users each: a minute or two on a machine that has other work.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 FAR = "2999-01-01"
 
 

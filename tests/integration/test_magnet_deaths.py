@@ -14,7 +14,8 @@ from tests.integration.crowd import Crowd, gathered
 from tests.integration.magnet_rig import JONAS, MIA, STRANGER, call_as, generation, send_task
 from tests.integration.sweep_rig import EMILY, write
 
-pytestmark = pytest.mark.integration
+# Some forty users each: a minute or two on a machine that has other work.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from tests.integration.crowd import CALM, Crowd, gathered
 from tests.integration.magnet_rig import JONAS, MIA, STRANGER, encoded, generation
 from tests.integration.sweep_rig import CLOSING, CUSTOMERS, EMILY, LENA, OPEN, call_as, change_deal, label_id
 
-pytestmark = pytest.mark.integration
+# Some forty users each: a minute or two on a machine that has other work.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
