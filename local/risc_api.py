@@ -61,6 +61,7 @@ class RiscApi:
         )
         return {
             "type": "service_account",
+            "project_id": self._account.partition("@")[2].partition(".")[0],
             "client_email": self._account,
             "private_key_id": "local",
             "private_key": pem.decode(),
