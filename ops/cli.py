@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "register-risc": ("ops.register_risc", "have Google tell us of endangered accounts"),
     "replay-dead-letters": ("ops.replay_dead_letters", "publish dead pushes once more"),
     "orphaned-secrets": ("ops.orphaned_secrets", "find refresh tokens that nobody owns"),
+    "cost": ("ops.cost", "estimate a month's cost and Gmail's units"),
     "export": ("ops.export", "write the audit or the policy as JSON lines"),
 }
 
