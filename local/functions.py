@@ -32,6 +32,7 @@ class FunctionProcess:
     """One instance of a function. ``start`` waits until it answers; ``url`` is its own address, behind the front.
 
     ``env`` is its whole environment, apart from what Python itself needs to run; its ``PYTHONPATH`` comes first.
+    ``python`` runs it: this process's own, unless it has requirements of its own.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class FunctionProcess:
         source: Path | None = None,
         port: int = 0,
         root: Path = ROOT,
+        python: str = sys.executable,
     ) -> None:
         self.name = name
         self.env = dict(env)
@@ -51,6 +53,7 @@ class FunctionProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self._source = source or root / "functions" / name
         self._root = root
+        self._python = python
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,7 +116,7 @@ class FunctionProcess:
 
     def _command(self) -> list[str]:
         return [
-            sys.executable,
+            self._python,
             "-m",
             "functions_framework",
             "--source",
