@@ -1,6 +1,6 @@
 """Owns the configuration: the only reader of the environment (the clock's seam apart). Imports nothing of the project.
 
-Every field is one variable of its name in capitals; ``docs/configuration.md`` and Terraform follow this list.
+Every field is one variable of its name in capitals; Terraform follows this list.
 """
 
 from __future__ import annotations

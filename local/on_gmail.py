@@ -58,13 +58,14 @@ class OnGmail:
     def __init__(self, client: OAuthClient, environ: Mapping[str, str], contacts: Iterable[str] = ()) -> None:
         self.client = client
         self._contacts = [one.strip() for one in contacts if one.strip()]
+        port = _verify_free(client.port)
         self._keys = HttpServer(
             KeySets(environ.get("GOOGLE_JWKS_URL") or _JWKS_URL, lambda: self.stack.google.oauth.keys.jwks()).app
         )
         # The front writes down whole URLs, as Google's does, and codes stand in them: here nobody needs that.
         self.stack = Stack(
             crm_port=_CRM_PORT if not is_taken(_CRM_PORT) else 0,
-            front_port=_verify_free(client.port),
+            front_port=port,
             automatic_jobs=True,
             extra_environment=_variables(client, self._keys.url, environ),
             request_log=Path(os.devnull),
@@ -129,7 +130,7 @@ def _tell(stack: Stack) -> None:
     print(f"""\
 The demo CRM: {stack.crm_url}
 1. Sign in as {ANNA.name}, open her Gmail settings, connect a Gmail account that is a test user of your client.
-2. Turn on MailMagnet. New mail from contacts is noticed within a minute, once it has come.
+2. Turn on MailMagnet. New mail from contacts is noticed within a minute.
 3. Labels move contacts' mail out of this account's inbox, every ten minutes; "sweeps" can be undone.
 {BEN.name} and {CARLA.name} can connect other accounts. Logs: {stack.directory}
 Deactivate before Ctrl-C and Google forgets the grant; else take it back at https://myaccount.google.com/connections.""",
