@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.administration import write_file
 from local.functions import ROOT, FunctionFailed
 from local.main_job import MainJob, StepLied, Told
 from local.stack import CallFailed, Stack
@@ -74,6 +75,8 @@ def _stay(stack: Stack) -> None:
     stack.google.scheduler.set_automatic(True)
     _say(f"The demo CRM: {stack.crm_url} (Anna, Ben and Carla can connect; Google's consent page is local too)")
     _say(f"The functions: {stack.front.url}/oauth_callback and {stack.front.url}/mail_proxy")
+    administered = write_file(stack).relative_to(ROOT)
+    _say(f"Administer it: .venv/bin/python -m ops --local status (its environment is in {administered})")
     _say(f"Deliver mail, move the clock, inject faults: {stack.control_url} (docs/architecture.md). Ctrl-C ends it.")
     while True:
         time.sleep(3600)

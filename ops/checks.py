@@ -94,7 +94,7 @@ def judge_redirect(status: int, location: str, redirect_uri: str) -> Check:
     """Google's consent page must open for our redirect URI: it shows an error page for one that is not registered."""
     name = "redirect URI"
     parts = urlsplit(location)
-    if status >= 400 or parts.path.endswith("/error"):
+    if status >= 400 or "/oauth/error" in parts.path:
         reason = _auth_error(parts.query)
         if reason and reason != "redirect_uri_mismatch":
             return trouble(name, f"Google's consent page says {reason}", "look at the OAuth client in the console")

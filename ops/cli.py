@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def _shared() -> argparse.ArgumentParser:
     group = shared.add_argument_group("for every command")
     group.add_argument("--json", action="store_true", help="one JSON document on stdout")
     where = group.add_mutually_exclusive_group()
-    where.add_argument("--local", action="store_true", help=f"work on the local stack ({environment.LOCAL_FILE})")
+    where.add_argument("--local", action="store_true", help="work on the local stack that `make run` started")
     where.add_argument("--environment", type=Path, metavar="FILE", help="variables as JSON, over those that are set")
     return shared
 
@@ -119,10 +120,14 @@ def _guarded(command: Any, options: argparse.Namespace, output: Output) -> int:
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from googleapiclient.errors import HttpError
+    from httplib2 import HttpLib2Error
 
     from common.config import ConfigurationError, config
     from common.errors import Problem
 
+    for library in ("google.auth", "googleapiclient"):
+        # They warn of what is told in our own words.
+        logging.getLogger(library).setLevel(logging.ERROR)
     try:
         if getattr(command, "NEEDS_DEPLOYMENT", True):
             # First, since without it clients would look for credentials in vain.
@@ -138,7 +143,7 @@ def _guarded(command: Any, options: argparse.Namespace, output: Output) -> int:
         raise Trouble("credentials-refused", f"Google refused the credentials ({type(error).__name__})") from None
     except GoogleAPICallError as error:
         raise Trouble("google-refused", f"Google answered {error.code}: {error.message}") from None
-    except RetryError:
+    except (RetryError, TimeoutError, ConnectionError, HttpLib2Error):
         raise Trouble("google-silent", "Google did not answer in time") from None
     except HttpError as error:
         raise Trouble("google-refused", f"Google answered {error.resp.status}: {error.reason}") from None

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound
+from google.api_core.exceptions import FailedPrecondition, Forbidden, GoogleAPICallError, NotFound
 from googleapiclient.errors import HttpError
 
 from common import clock
@@ -62,20 +62,29 @@ def _lines(check: Check) -> list[str]:
 
 
 def _guarded(what: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
+    found: list[Check] = []
     try:
-        return list(check())
+        for one in check():
+            found.append(one)
     except Forbidden as error:
-        return [Check(what, "skipped", f"your credentials may not read it: {error.message}", "ask for a viewer's role")]
+        found.append(_skipped(what, str(error.message)))
     except HttpError as error:
+        reason = str(error.reason)
         if error.resp.status == 403:
-            return [
-                Check(what, "skipped", f"your credentials may not read it: {error.reason}", "ask for a viewer's role")
-            ]
-        return [checks.trouble(what, f"Google answered {error.resp.status}: {error.reason}", "terraform apply")]
+            found.append(_skipped(what, reason))
+        else:
+            found.append(checks.trouble(what, f"Google answered {error.resp.status}: {reason}", "terraform apply"))
     except GoogleAPICallError as error:
-        return [checks.trouble(what, f"Google answered {error.code}: {error.message}", "try again in a few minutes")]
+        found.append(
+            checks.trouble(what, f"Google answered {error.code}: {error.message}", "try again in a few minutes")
+        )
     except Trouble as trouble:
-        return [checks.trouble(what, trouble.text, "is the address right? terraform output ops_environment")]
+        found.append(checks.trouble(what, trouble.text, "is the address right? terraform output ops_environment"))
+    return found
+
+
+def _skipped(what: str, reason: str) -> Check:
+    return Check(what, "skipped", f"your credentials may not read it: {reason}", "ask for a role that views it")
 
 
 def _functions() -> Iterator[Check]:
@@ -116,6 +125,9 @@ def _oauth() -> Iterator[Check]:
     page = google.call("GET", settings.google_auth_url, params=asked)
     yield checks.judge_redirect(page.status_code, page.headers.get("Location", ""), settings.oauth_redirect_uri)
     secret = settings.oauth_client_secret or _client_secret()
+    if not secret:
+        yield checks.trouble("OAuth client", "its secret has no value", "terraform output secrets_to_fill")
+        return
     form = {
         "grant_type": "authorization_code",
         "code": "doctor-made-this-up",
@@ -130,7 +142,10 @@ def _oauth() -> Iterator[Check]:
 
 def _client_secret() -> str:
     path = f"{names.secret('oauth-client-secret')}/versions/latest"
-    answer = google.secret_manager().access_secret_version(name=path, timeout=google.TIMEOUT_S)
+    try:
+        answer = google.secret_manager().access_secret_version(name=path, timeout=google.TIMEOUT_S)
+    except (NotFound, FailedPrecondition):
+        return ""
     return str(answer.payload.data.decode())
 
 

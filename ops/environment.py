@@ -13,7 +13,7 @@ from typing import Final
 
 from ops.output import Trouble, Usage
 
-LOCAL_FILE: Final = Path(".local/run/ops.json")
+LOCAL_FILE: Final = Path(__file__).resolve().parent.parent / ".local" / "run" / "ops.json"
 TOKEN: Final = "CRM_TOKEN"  # noqa: S105  (a variable's name)
 
 

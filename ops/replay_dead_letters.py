@@ -21,8 +21,6 @@ HELP = {
           python -m ops replay-dead-letters --most 100
         """
 }
-# An empty answer does not mean that there is nothing: only several in a row do.
-_EMPTY_ANSWERS: Final = 3
 _PAUSE_S: Final = 0.5
 
 
@@ -37,11 +35,11 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if options.most < 1:
         raise Usage("--most must be 1 or more")
     replayed, empty = 0, 0
-    while replayed < options.most and empty < _EMPTY_ANSWERS:
+    while replayed < options.most and empty < dead_letters.EMPTY_ANSWERS:
         letters = dead_letters.pull(options.most - replayed)
         if not letters:
             empty += 1
-            if empty < _EMPTY_ANSWERS:
+            if empty < dead_letters.EMPTY_ANSWERS:
                 time.sleep(_PAUSE_S)
             continue
         empty = 0

@@ -107,9 +107,8 @@ def _push() -> Part:
 
 
 def _dead_letters() -> Part:
-    letters = dead_letters.pull()
-    dead_letters.give_back(letters)
-    return {"ok": not letters, "count": len(letters), "may_be_more": len(letters) >= dead_letters.PAGE}
+    count = dead_letters.peek()
+    return {"ok": not count, "count": count, "may_be_more": count >= dead_letters.PAGE}
 
 
 def _connections() -> Part:

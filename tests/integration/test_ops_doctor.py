@@ -93,9 +93,10 @@ def test_missing_secrets_and_indexes(deployed: Stack) -> None:
     deployed.google.secrets.clear()
     deployed.google.firestore_admin.missing.update({0, 5})
 
-    checks = found(deployed, HMAC_KEY=None)
+    checks = found(deployed, HMAC_KEY=None, OAUTH_CLIENT_SECRET=None)
 
     assert ("trouble", "ok") == (checks["secret hmac-key"]["state"], checks["secret sealing-keys"]["state"])
+    assert ("ok", "its secret has no value") == (checks["redirect URI"]["state"], checks["OAuth client"]["detail"])
     assert checks["indexes"]["detail"].startswith("2 are missing: notices by mailbox_key, received_at; sweeps by ")
 
 
