@@ -12,6 +12,7 @@ from common import secrets
 from common.config import Config
 from common.web import Route
 from local import environment
+from ops import names
 from ops.openapi import load_apps
 from tests.terraform import hcl
 from tests.terraform.reach import Definition, reached
@@ -277,12 +278,35 @@ def test_the_local_google_has_terraforms_accounts_and_invokers() -> None:
 def test_the_local_google_has_terraforms_queues_and_topics() -> None:
     """Queues, topics and the subscription have the same names locally."""
     topics = hcl.local_values()["topics"]
-    names = [environment.TOPIC, environment.DEAD_LETTERS, environment.SUBSCRIPTION]
+    local = [environment.TOPIC, environment.DEAD_LETTERS, environment.SUBSCRIPTION]
 
     assert {queue.name for queue in environment.QUEUES} == set(hcl.local_values()["queues"])
     assert [topics["push"], topics["dead"], hcl.resource("google_pubsub_subscription", "push")["name"]] == [
-        name.rpartition("/")[2] for name in names
+        name.rpartition("/")[2] for name in local
     ]
+
+
+def test_administrators_tools_know_terraforms_names() -> None:
+    """Jobs, secrets, functions, topic and subscriptions are called the same by ``python -m ops``."""
+    rows = hcl.local_values()["functions"]
+    resources = hcl.resources()
+    source = (ROOT / "ops" / "names.py").read_text()
+
+    assert set(names.JOBS) == set(hcl.local_values()["jobs"])
+    assert {name.replace("_", "-"): name.upper() for name in _own_secrets()} == names.SECRETS
+    assert '${replace(each.key, "_", "-")}' == hcl.resource("google_secret_manager_secret", "this")["secret_id"]
+    assert (
+        {name for name in rows if rows[name]["is_public"]},
+        {name for name in rows if not rows[name]["is_public"]},
+    ) == (
+        set(names.PUBLIC),
+        set(names.PRIVATE),
+    )
+    assert {one["name"] for one in resources["google_pubsub_subscription"].values()} == set(
+        re.findall(r"/subscriptions/([a-z-]+)", source)
+    )
+    assert {hcl.local_values()["topics"]["push"]} == set(re.findall(r"/topics/([a-z-]+)", source))
+    assert names.GMAIL_PUSH == hcl.resource("google_pubsub_topic_iam_member", "gmail")["member"]
 
 
 def local_accounts() -> dict[str, str]:

@@ -18,11 +18,13 @@ from tests.unit.import_graph import FUNCTIONS, ROOT, files_of_function, imported
 
 DEPLOY = ROOT / "docs" / "deploy.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
-# The API behind each of Google's clients that the functions import.
+# The API behind each of Google's clients that the functions and the administrators' command line import.
 OF_CLIENTS = {
     "google.cloud.firestore": "firestore",
     "google.cloud.secretmanager_v1": "secretmanager",
     "google.cloud.tasks_v2": "cloudtasks",
+    "google.cloud.scheduler_v1": "cloudscheduler",
+    "google.cloud.firestore_admin_v1": "firestore",
     "googleapiclient.discovery": "gmail",
 }
 # The APIs behind each kind of resource, by how the kind begins.
@@ -45,8 +47,8 @@ OF_RESOURCES = {
     "google_service_account": {"iam"},
     "google_storage": {"storage"},
 }
-# Called with an administrator's credentials (python -m ops register-risc), and by Google.
-OF_ADMINISTRATORS = {"risc"}
+# Hosts of Google's that are no API to be turned on.
+ALWAYS_ON = {"www", "oauth2"}
 # What log.failure adds by itself.
 OF_FAILURES = {"error", "code", "frames"}
 
@@ -121,22 +123,34 @@ def labels_of(condition: dict[str, Any]) -> set[str]:
     return {"job"} if "local.job_failures" in condition["filter"] else {"quota_metric"}
 
 
+def all_imported() -> set[str]:
+    """What the functions and the administrators' command line import."""
+    files = set((ROOT / "ops").glob("*.py")).union(*map(files_of_function, FUNCTIONS))
+    return {name for file in files for name in imported_names(file)}
+
+
+def hosts() -> set[str]:
+    """The hosts of Google's APIs that stand in the functions' code and in that of the administrators' command line."""
+    sources = [path for folder in ("common", "ops") for path in (ROOT / folder).rglob("*.py")]
+    found = {host for path in sources for host in re.findall(r"https://([a-z0-9]+)\.googleapis\.com", path.read_text())}
+    return found - ALWAYS_ON
+
+
 def test_apis_are_those_that_clients_and_resources_need() -> None:
-    """Each API is on that a client of the functions or a resource calls, and no other."""
-    imported = {name for function in FUNCTIONS for file in files_of_function(function) for name in imported_names(file)}
+    """Each API is on that a client, an address in the code or a resource stands for, and no other."""
+    imported = all_imported()
     clients = {api for module, api in OF_CLIENTS.items() if any(name.startswith(module) for name in imported)}
     kinds = {kind: [apis for start, apis in OF_RESOURCES.items() if kind.startswith(start)] for kind in hcl.resources()}
 
     assert [] == [kind for kind, found in kinds.items() if not found]
-    needed = clients | OF_ADMINISTRATORS | set[str]().union(*(one for found in kinds.values() for one in found))
+    needed = clients | hosts() | set[str]().union(*(one for found in kinds.values() for one in found))
     assert needed == set(hcl.texts(hcl.local_values()["apis"]))
 
 
 def test_every_client_of_google_is_known() -> None:
-    """A client of Google's that a function imports has its API in the table of this test."""
-    imported = {name for function in FUNCTIONS for file in files_of_function(function) for name in imported_names(file)}
+    """A client of Google's that is imported has its API in the table of this test."""
     known = tuple(OF_CLIENTS)
-    clients = {name for name in imported if name.startswith(("google.cloud", "googleapiclient"))}
+    clients = {name for name in all_imported() if name.startswith(("google.cloud", "googleapiclient"))}
     libraries = ("googleapiclient.errors", "googleapiclient.http", "google.cloud.tasks_v2.services")
 
     assert [] == sorted(
