@@ -49,6 +49,17 @@ def parts(text: str) -> tuple[str, str]:
     return "\n".join([*(block for kind, block in blocks if not kind), *re.findall(r"`([^`]+)`", prose)]), prose
 
 
+def test_the_log_lines_of_the_alerts_are_written() -> None:
+    """Each line of the log that an alert's section names is one that the code writes."""
+    named = set(re.findall(r"lines?\s`([a-z-]+)`", section(OPERATIONS, "Alerts")))
+    code = "".join(path.read_text() for path in (ROOT / "common").rglob("*.py"))
+    calls = re.findall(r"log\.(?:event|failure)\(([^,]*),", code)
+    written = {name for call in calls for name in re.findall(r'"([a-z-]+)"', call)}
+
+    assert len(named) > 3
+    assert set() == named - written
+
+
 @pytest.mark.parametrize("guide", sorted(GUIDES))
 def test_what_a_guide_names_exists(guide: str) -> None:
     """Each command of ops, target of make and output of Terraform that a guide names is there; each link leads on."""
