@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ops import environment
-from ops.output import OK, Output, Trouble, Usage
+from ops.output import OK, TROUBLE, Output, Trouble, Usage
 
 # Name: module, summary.
 COMMANDS: Final = {
@@ -26,13 +28,13 @@ COMMANDS: Final = {
     "sweep-now": ("ops.sweeping", "let the scheduler sweep now"),
     "pause": ("ops.sweeping", "pause the sweep"),
     "resume": ("ops.sweeping", "let the sweep run again"),
-    "deactivate": ("ops.deactivate", "end one user's connection"),
+    "deactivate": ("ops.deactivate", "end the connections of users"),
     "rotate": ("ops.rotate", "renew the webhook's key or the sealing keys, step by step"),
     "register-risc": ("ops.register_risc", "have Google tell us of endangered accounts"),
     "replay-dead-letters": ("ops.replay_dead_letters", "publish dead pushes once more"),
     "orphaned-secrets": ("ops.orphaned_secrets", "find refresh tokens that nobody owns"),
     "cost": ("ops.cost", "estimate a month's cost and Gmail's units"),
-    "export": ("ops.export", "write the audit or the policy as JSON lines"),
+    "export": ("ops.export", "write the audit, the policy or the connections as JSON lines"),
 }
 
 _TEXT: Final = """\
@@ -61,11 +63,18 @@ def main(arguments: Sequence[str]) -> int:
         parser.parse_args(rest)
     try:
         _prepare(options)
-        return _run(rest[0], rest[1:], shared, output)
+        code = _run(rest[0], rest[1:], shared, output)
+        # Here, where a closed pipe can still be told from trouble.
+        sys.stdout.flush()
     except Trouble as trouble:
         return output.fail(trouble)
+    except BrokenPipeError:
+        # Whoever read the output has had enough of it; Python would try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TROUBLE
     except KeyboardInterrupt:
         return output.fail(Trouble("interrupted", "what was done until now stays done; the command can be run again"))
+    return code
 
 
 def _shared() -> argparse.ArgumentParser:
@@ -133,6 +142,8 @@ def _guarded(command: Any, options: argparse.Namespace, output: Output) -> int:
             # First, since without it clients would look for credentials in vain.
             config()
         code: int = command.run(options, output)
+    except BrokenPipeError:
+        raise
     except ConfigurationError as error:
         raise Usage(f"{error}: give --environment FILE or --local (python -m ops --help)") from None
     except DefaultCredentialsError:

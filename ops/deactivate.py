@@ -1,4 +1,4 @@
-"""Owns the end of one user's connection by an administrator: the product's own route, so that its rules hold."""
+"""Owns the end of users' connections by an administrator: the product's own route, so that its rules hold."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ HELP = {
 
         examples:
           {TOKEN}=$(my-crm token carla) python -m ops deactivate anna
-          python -m ops deactivate anna --token-file carla.jwt --remove-labels
+          python -m ops deactivate anna ben --token-file carla.jwt --remove-labels
+          python -m ops export connections | jq -r .user_id | xargs python -m ops deactivate --token-file carla.jwt
         """
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", help="the user's id in the CRM")
+    parser.add_argument("users", nargs="+", metavar="USER", help="a user's id in the CRM")
     parser.add_argument("--remove-labels", action="store_true", help="take our three labels out of Gmail, too")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file that holds the CRM's token")
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
-    """Calls the route; that there was no connection is no trouble."""
+    """Calls the route for each user; that there was no connection is no trouble. The first refusal ends it."""
     token = load_token(options.token_file)
     labels = "remove" if options.remove_labels else "keep"
-    url = f"{names.public_url('oauth_callback')}/connections/{quote(options.user, safe='')}?labels={labels}"
-    google.verify_answer(google.call("DELETE", url, token=token))
-    result = {"user_id": options.user, "labels": labels}
-    output.show(result, [f"{options.user} has no connection any more; what Google still owes is retried for 72 hours"])
+    for number, user in enumerate(options.users, 1):
+        url = f"{names.public_url('oauth_callback')}/connections/{quote(user, safe='')}?labels={labels}"
+        google.verify_answer(google.call("DELETE", url, token=token))
+        output.progress(f"{number} of {len(options.users)}: {user} has no connection any more")
+    result = {"user_ids": options.users, "labels": labels}
+    output.show(result, [f"{len(options.users)} ended; what Google still owes is retried for 72 hours"])
     return OK

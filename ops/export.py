@@ -1,4 +1,4 @@
-"""Owns the export of what administrators may keep: the audit and the policy, as JSON lines."""
+"""Owns the export of what administrators may keep: the audit, the policy and the connections, as JSON lines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import IO, Any
 import msgspec
 
 from common import audit, policy
+from common.connection import PAGE, load_rows
 from common.store.client import store
 from ops.output import OK, Output, Trouble, Usage, plain
 
@@ -23,18 +24,19 @@ HELP = {
     "export": """
         One JSON object a line, to stdout or a file that must not exist yet. The audit comes newest first: who did
         what to connections, sharing and policy, and how often whose shared mail was read, by day; never a mail.
-        It names people: keep it as your own rules say.
+        It names people: keep it as your own rules say. Connections come as administrators see them in the CRM.
 
         examples:
           python -m ops export audit --since 2026-01-01 --out audit.jsonl
           python -m ops export audit | jq -r 'select(.action == "policy_changed")'
           python -m ops export policy
+          python -m ops export connections | jq -r .user_id
         """
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["audit", "policy"])
+    parser.add_argument("what", choices=["audit", "policy", "connections"])
     parser.add_argument("--since", metavar="TIME", help="audit: nothing older than this date or time (UTC)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there, readable by you alone")
 
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Writes the lines; with --out, the result is how many there are."""
     since = _parse_time(options.since) if options.since else None
-    records = _audit(since) if options.what == "audit" else iter([policy.answer(store().policies.load_policy().value)])
+    records = {"audit": lambda: _audit(since), "policy": _policy, "connections": _connections}[options.what]()
     count = 0
     with _target(options.out) as target:
         for record in records:
@@ -66,6 +68,20 @@ def _audit(since: datetime | None) -> Iterator[Any]:
         if len(page) < _PAGE:
             return
         before = (page[-1].at, page[-1].record_id)
+
+
+def _policy() -> Iterator[Any]:
+    yield policy.answer(store().policies.load_policy().value)
+
+
+def _connections() -> Iterator[Any]:
+    after = ""
+    while True:
+        rows = load_rows(after, "en")
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].user_id
 
 
 def _parse_time(text: str) -> datetime:

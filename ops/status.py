@@ -131,7 +131,7 @@ def _section(name: str, part: Part) -> list[str]:
 def _shown(value: Any) -> str:
     match value:
         case bool():
-            return "yes" if value else "NO"
+            return "yes" if value else "no"
         case int() | float() | str():
             return str(value)
         case _:

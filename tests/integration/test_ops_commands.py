@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from local.administration import write_file
 from local.faults import Fault
+from local.functions import ROOT
 from local.stack import Stack
 from ops.cli import COMMANDS
 from tests.integration.ops_rig import ops, run_here, run_ops
@@ -75,3 +78,12 @@ def test_a_refusal_of_google_is_told_in_a_line(stack: Stack) -> None:
 
     assert (1, "") == (ended.code, ended.out)
     assert "google-refused: Google answered 403: lacks cloudscheduler.jobs.pause\n" == ended.err
+
+
+def test_a_reader_that_has_had_enough_ends_it() -> None:
+    """An output that nobody reads any more ends the command without a traceback."""
+    line = f"{sys.executable} -u -m ops cost --json | true"
+
+    ended = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=90)
+
+    assert "" == ended.stderr

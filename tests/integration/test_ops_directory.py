@@ -171,11 +171,11 @@ def test_an_administrator_deactivates_a_user(stack: Stack, tmp_path: Path) -> No
     token = write(tmp_path / "carla.jwt", stack.token("carla"))
 
     ended = ops(stack, "deactivate", "anna", "--token-file", token)
-    again = ops(stack, "deactivate", "anna", "--token-file", token, "--json")
+    again = ops(stack, "deactivate", "anna", "nobody", "--token-file", token, "--json")
     newest = json.loads(ops(stack, "export", "audit").out.splitlines()[0])
 
-    assert (0, True) == (ended.code, ended.out.startswith("anna has no connection any more"))
-    assert (0, {"user_id": "anna", "labels": "keep"}) == (again.code, again.json)
+    assert (0, "1 of 1: anna has no connection any more\n") == (ended.code, ended.err)
+    assert (0, {"user_ids": ["anna", "nobody"], "labels": "keep"}) == (again.code, again.json)
     assert ("connection_deactivated", "carla", "anna") == (newest["action"], newest["actor"], newest["subject"])
     assert "absent" == stack.ask("anna", "GET", "/oauth_callback/connection")["status"]
 

@@ -51,7 +51,7 @@ def test_status_names_what_is_wrong(stack: Stack) -> None:
     ended = ops(stack, "status")
 
     assert 1 == ended.code
-    assert "dead letters: count 1, may be more NO" in ended.out
+    assert "dead letters: count 1, may be more no" in ended.out
     assert "queues: could not be read. Google answered 403: lacks cloudtasks.queues.get" in ended.out
     assert "connections: connected 0, reauth required 0" in ended.out
     assert "anna" not in ended.out
@@ -149,6 +149,18 @@ def test_the_policy_is_exported(stack: Stack) -> None:
     policy = json.loads(ops(stack, "export", "policy").out)
 
     assert ("Europe/Berlin", "custom", 30) == (policy["time_zone"], policy["sharing"], policy["notice_retention_days"])
+
+
+def test_connections_are_exported(stack: Stack) -> None:
+    """Each connection is a line, with its status and health; what people wrote or may see is not in it."""
+    stack.connect("anna")
+    stack.connect("ben")
+
+    rows = [json.loads(line) for line in ops(stack, "export", "connections").out.splitlines()]
+
+    assert [("anna", "connected", "healthy"), ("ben", "connected", "healthy")] == [
+        (row["user_id"], row["status"], row["health"]["word"]) for row in rows
+    ]
 
 
 def test_dead_letters_are_replayed(stack: Stack) -> None:
