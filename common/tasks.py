@@ -92,16 +92,3 @@ def enqueue(
     except google_errors.AlreadyExists:
         return False
     return True
-
-
-def delete(queue: str, *, kind: str, user_id: str, generation: str, slot: str) -> None:
-    """Takes back a task that has not run. Nothing happens if it is gone."""
-    settings = config()
-    name = keys().hash("task", kind, user_id, generation, slot)
-    try:
-        _client().delete_task(
-            name=f"projects/{settings.project_id}/locations/{settings.region}/queues/{queue}/tasks/{name}",
-            timeout=_CALL_TIMEOUT_S,
-        )
-    except google_errors.NotFound:
-        return

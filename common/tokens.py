@@ -139,7 +139,7 @@ def _fetch_token(connection: Connection) -> AccessToken:
         _mark(connection, reason)
     except google_errors.GoogleAPIError as error:
         # The next who asks finds out again, and marks it then.
-        log.failure("reauth", error)
+        log.failure("reauth-unmarked", error)
     raise ReauthRequired(reason=reason)
 
 

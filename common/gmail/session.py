@@ -214,7 +214,7 @@ class Session:
             tokens.mark_reauth(self.connection, reason)
         except google_errors.GoogleAPIError as error:
             # The refusal itself is what the caller must hear of; the next who meets it says it.
-            log.failure("reauth", error)
+            log.failure("reauth-unmarked", error)
 
     def _bearer(self) -> str:
         return tokens.access_token(self.connection, rejected=self._rejected)

@@ -180,7 +180,7 @@ def test_metrics_count_lines_that_the_code_writes() -> None:
 
 
 def test_metrics_filters_let_lines_through() -> None:
-    """What a filter asks for, a severity or fields, a line of the event has."""
+    """What a filter asks for, a severity or fields, a line of the event has; no line comes through without any label."""
     heavier = {"WARNING": {"WARNING", "ERROR", "CRITICAL"}, "ERROR": {"ERROR", "CRITICAL"}}
     for name, row in metrics().items():
         at_least = re.findall(r"severity>=(\w+)", row.get("filter", ""))
@@ -192,6 +192,7 @@ def test_metrics_filters_let_lines_through() -> None:
             if fields <= line.fields and all(heavier[one] & line.severities for one in at_least)
         ]
         assert passed, name
+        assert [] == [line for line in passed if row["labels"] and not line.fields & set(row["labels"])], name
         assert ("filter" in row) == bool(at_least or fields), name
 
 
