@@ -180,7 +180,7 @@ def test_metrics_count_lines_that_the_code_writes() -> None:
 
 
 def test_metrics_filters_let_lines_through() -> None:
-    """What a filter asks for, a severity or fields, a line of the event has; no line comes through without any label."""
+    """What a filter asks for, a line of the event has; and no line comes through without any of the labels."""
     heavier = {"WARNING": {"WARNING", "ERROR", "CRITICAL"}, "ERROR": {"ERROR", "CRITICAL"}}
     for name, row in metrics().items():
         at_least = re.findall(r"severity>=(\w+)", row.get("filter", ""))
