@@ -37,6 +37,8 @@ _DRAIN_TRIES: Final = 8
 _MOST_IN_RECORD: Final = 5000
 _RECORD_BYTES: Final = 12
 _TIMEOUT_S: Final = 120.0
+# The longest that Cloud Tasks waits for who writes an intent and then has Gmail do it (``common.tasks``).
+STEP_WITHIN: Final = timedelta(minutes=5)
 
 Planner = Callable[[Iterable[Notice]], Plan]
 
@@ -233,12 +235,21 @@ class Filer:
             self.is_complete = False
 
 
-def forget_overtaken(user_id: str) -> None:
-    """Forgets what earlier sweeps meant to do with mail that a hand has moved since. To be called after a drain."""
+def forget_overtaken(user_id: str) -> bool:
+    """Forgets what earlier sweeps meant to do with mail that a hand has moved since. To be called after a drain.
+
+    False where a sweep may still be about to do it: only the open intent has its step taken back then.
+    """
+    is_over = True
     for notice in store().notices.open_intents(user_id):
-        if notice.value.pinned:
-            with contextlib.suppress(Lost):
-                store().notices.update(notice, intent="")
+        if not notice.value.pinned:
+            continue
+        if notice.version is None or notice.version > clock.now() - STEP_WITHIN:
+            is_over = False
+            continue
+        with contextlib.suppress(Lost):
+            store().notices.update(notice, intent="")
+    return is_over
 
 
 def pin(user_id: str, mail_ids: Collection[str]) -> bool:

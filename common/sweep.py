@@ -19,6 +19,7 @@ from common import clock, log
 from common.categories import AddressCategory
 from common.dispatch import leave_sweep
 from common.filing import (
+    STEP_WITHIN,
     Filer,
     drained,
     filing_for,
@@ -168,9 +169,9 @@ class _Sweep:
                 store().work.delete(self._user_id, version=work.version, batch=batch)
 
 
-def leave_settling(connection: Connection) -> None:
+def leave_settling(connection: Connection, wait: timedelta = _ECHO_WITHIN) -> None:
     """Leaves a task for soon after the echo of a sweep: Gmail drops pushes that follow another within a second."""
-    due = plan_slot(clock.now() + _ECHO_WITHIN, clock.now())
+    due = plan_slot(clock.now() + wait, clock.now())
     leave_sweep(connection.user_id, connection.generation, kind="settle", slot=f"settle {due.isoformat()}", at=due)
 
 
@@ -185,7 +186,8 @@ def settle_echoes(user_id: str, generation: str) -> None:
     if not store().notices.open_intents(user_id, limit=1) or drained(context, open_background(context)) is None:
         return
     if store().work.load(user_id) is None:
-        forget_overtaken(user_id)
+        if not forget_overtaken(user_id) and context.connection is not None:
+            leave_settling(context.connection.value, STEP_WITHIN)
         settle(user_id, [notice.value.mail_id for notice in store().notices.open_intents(user_id)])
 
 

@@ -138,15 +138,15 @@ def calls_of_sweep(stack: Stack) -> list[Call]:
         return gmail_calls(stack, mark)
 
 
-def while_modifying(stack: Stack, act: Callable[[], None]) -> AbstractContextManager[None]:
+def while_modifying(stack: Stack, act: Callable[[], object], delay_s: float = 0.4) -> AbstractContextManager[None]:
     """Within the block, ``act`` happens just before Gmail carries out the first batchModify."""
-    return while_calling(stack, "users.messages.batchModify", act)
+    return while_calling(stack, "users.messages.batchModify", act, delay_s)
 
 
 @contextmanager
-def while_calling(stack: Stack, method: str, act: Callable[[], None]) -> Iterator[None]:
+def while_calling(stack: Stack, method: str, act: Callable[[], object], delay_s: float = 0.4) -> Iterator[None]:
     """Within the block, ``act`` happens just before Gmail carries out the first call of ``method``."""
-    fault = stack.faults.inject(Fault("gmail", method, delay_s=0.4))
+    fault = stack.faults.inject(Fault("gmail", method, delay_s=delay_s))
 
     def wait() -> None:
         ends_s = time.monotonic() + 20

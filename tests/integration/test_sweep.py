@@ -26,6 +26,7 @@ from tests.integration.sweep_rig import (
     load_directory,
     place,
     places,
+    send_task,
     start_labels,
     state,
     sweep,
@@ -169,6 +170,27 @@ def test_hand_during_an_undo_wins(sorted_mailbox: Stack) -> None:
         assert {"restored": 0, "kept": 1} == undo(sorted_mailbox, done["id"])
     sweep(sorted_mailbox)
     assert ({OPEN}, True) == (place(sorted_mailbox, mail), state(sorted_mailbox, mail)[2])
+
+
+# Sweeps at once
+
+
+def test_another_sweep_does_not_forget_a_step_under_way(sorted_mailbox: Stack) -> None:
+    """A hand before the step of a slow sweep gets its way, though another sweep looks at the mail in between."""
+    mail = arrive(sorted_mailbox, MIA)
+    address = sorted_mailbox.people["anna"].email
+    customers = label_id(sorted_mailbox, CUSTOMERS)
+
+    def move_and_sweep() -> None:
+        sorted_mailbox.google.gmail.person_moves(address, mail, add=[customers], remove=["INBOX"])
+        send_task(sorted_mailbox, kind="sweep")
+
+    with while_modifying(sorted_mailbox, move_and_sweep, delay_s=4.0):
+        sweep(sorted_mailbox)
+    sorted_mailbox.catch_up(within_s=600)
+    sweep(sorted_mailbox)
+
+    assert ({CUSTOMERS}, ("", True)) == (place(sorted_mailbox, mail), state(sorted_mailbox, mail)[1:])
 
 
 # Pins
