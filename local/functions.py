@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from local.watchdog import watchdog
 ROOT = Path(__file__).resolve().parent.parent
 # As deployed. Without the second one, glibc keeps what big uploads took (docs/gotchas.md).
 _DEFAULTS = {"THREADS": "8", "MALLOC_MMAP_THRESHOLD_": "1048576"}
+_PORTS = range(20_000, 32_000)
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
 
 
@@ -154,6 +156,9 @@ class FunctionProcess:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    # Below what systems give to connections that go out: one of those could take the port before the function does.
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise FunctionFailed("no port is free")
