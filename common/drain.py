@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from common import clock, log, magnet_tasks, webhook
 from common.config import config
-from common.errors import NotFound, RateLimited
+from common.errors import NotFound, RateLimited, Unavailable
 from common.gmail.client import MAX_MODIFY, Gmail
 from common.gmail.errors import HistoryLost
 from common.gmail.results import Fetched
@@ -39,6 +39,8 @@ _MOST_NEW_IN_ONE: Final = 2 * MOST_NEW
 _BEFORE_CAUGHT_UP: Final = timedelta(days=1)
 _CAUGHT_UP_EVERY: Final = timedelta(hours=1)
 _RESYNC_IN: Final = timedelta(seconds=30)
+# Gmail keeps histories for days: what is lost again within the hour would be lost after another search, too.
+_RESYNC_EVERY: Final = timedelta(hours=1)
 # A batchModify costs as much as ten modifies.
 _CHEAPER_TOGETHER: Final = 10
 _RUN_BYTES: Final = 9
@@ -308,9 +310,14 @@ class _Drain:
         magnet_tasks.leave_retry("drain", self._whose.connection, at, attempt=self._attempt + 1)
 
     def begin_resync(self) -> Outcome:
-        """Goes on from where the mailbox stands now, and notes that what lies between is still to be searched."""
-        profile = self._gmail.fetch_profile()
+        """Goes on from where the mailbox stands now, and notes that what lies between is still to be searched.
+
+        Once an hour at most, so that no search follows another without end. Raises Unavailable.
+        """
         sync, connection, now = self._sync.value, self._whose.connection, clock.now()
+        if sync.resync_at is not None and now - sync.resync_at < _RESYNC_EVERY:
+            raise Unavailable("history-unavailable", retry_at=sync.resync_at + _RESYNC_EVERY)
+        profile = self._gmail.fetch_profile()
         lost_at = sync.caught_up_at or connection.connected_at
         since = max(min(sync.resync_from or now, lost_at - _BEFORE_CAUGHT_UP), now - FARTHEST_BACK)
         run = random_token(_RUN_BYTES)
@@ -319,7 +326,12 @@ class _Drain:
         try:
             # Also where that is a step back: the cursor is one that Gmail does not know.
             self._sync = store().syncs.update(
-                self._sync, cursor=profile.history_id, resync=run, resync_from=since, caught_up_at=now
+                self._sync,
+                cursor=profile.history_id,
+                resync=run,
+                resync_from=since,
+                resync_at=now,
+                caught_up_at=now,
             )
         except Lost:
             return Outcome.LOST

@@ -127,7 +127,8 @@ class Sync:
 
     ``caught_up_at`` is when a drain last reached the history's end; ``watch_expires_at`` is None until the first watch.
     ``backfill`` and ``resync`` name the runs under way, ``backfill_until`` and ``resync_from`` are how far back they
-    go. ``announce`` are mails of which the webhook is still to be told. ``labels_error`` is why Gmail makes no label.
+    go; ``resync_at`` is when history was lost last. ``announce`` are mails of which the webhook is still to be told.
+    ``labels_error`` is why Gmail makes no label.
     """
 
     user_id: str
@@ -141,6 +142,7 @@ class Sync:
     backfill_until: datetime | None = None
     resync: str = ""
     resync_from: datetime | None = None
+    resync_at: datetime | None = None
     announce: tuple[str, ...] = ()
     parked: tuple[Parked, ...] = ()
     last_push_at: datetime | None = None

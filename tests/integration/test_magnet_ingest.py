@@ -411,6 +411,25 @@ def test_lost_history_is_searched_for(magnet: Stack) -> None:
     assert (2, 1) == (calls["messages.list"], calls["messages.get"])
 
 
+def test_history_lost_again_and_again_is_searched_for_once_an_hour(magnet: Stack) -> None:
+    """Where Gmail refuses the ids that it gives itself, no search follows another; an hour later nothing is missing."""
+    gmail = magnet.google.gmail
+    arrived, mark = [], magnet.ledger.mark()
+    for _ in range(4):
+        with unpushed(magnet):
+            arrived += deliver_all(magnet, MIA)
+            gmail.expire_history(ANNA.email)
+        magnet.catch_up(within_s=120)
+    searches = counted(gmail_calls(magnet, mark))["getProfile"]
+    magnet.advance(3600)
+    arrived.append(magnet.mail("anna", MIA))
+    magnet.catch_up(within_s=300)
+
+    assert 1 == searches
+    assert set(arrived) == set(notices(magnet))
+    assert "" == sync(magnet)["resync"]
+
+
 # Generations and absence
 
 
