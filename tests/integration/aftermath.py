@@ -19,7 +19,8 @@ from tests.integration.webhook_rig import Receiver
 _OWN = {"generation", "secret", "mailbox_key", "user_id", "address", "label_ids", "hidden_label_id"}
 _TIMES = {
     "connected_at", "changed_at", "expires_at", "received_at", "last_received_at", "caught_up_at", "last_sweep_at",
-    "last_push_at", "last_error_at", "at", "undone_at", "due_at", "watch_expires_at", "resync_from", "resync_at", "backfill_until",
+    "last_push_at", "last_error_at", "at", "undone_at", "due_at", "watch_expires_at", "resync_from", "resync_at",
+    "backfill_until",
 }  # fmt: skip
 # How often something was written; how far a history of other length has been read.
 _COUNTERS = {"notices_version", "cursor", "mark", "sweep_id", "mail_id"}
