@@ -38,14 +38,14 @@ HELP = {
         the connection ends at once instead of at the next refresh. One registration per project; repeating it
         replaces the address.
 
-        Google takes tokens of a service account only. It needs roles/riscconfigs.admin, and the API
-        risc.googleapis.com must be on. With user credentials, name the account; you need
-        roles/iam.serviceAccountTokenCreator on it, and no key leaves Google:
+        Google takes tokens of a service account only. It needs roles/riscconfigs.admin, and the APIs
+        risc.googleapis.com and iamcredentials.googleapis.com must be on. With user credentials, name the account;
+        you need roles/iam.serviceAccountTokenCreator on it, and no key leaves Google:
 
         examples:
           python -m ops register-risc --service-account risc-admin@my-project.iam.gserviceaccount.com
-          python -m ops register-risc --show
-          python -m ops register-risc --verify      # has Google send a test event
+          python -m ops register-risc --service-account risc-admin@... --show
+          python -m ops register-risc --service-account risc-admin@... --verify    # has Google send a test event
         """
 }
 

@@ -84,7 +84,10 @@ def plan_sealing(current: str, step: Step, fresh: str) -> str:
 
 
 def _advice(what: str, step: Step, version: int) -> list[str]:
-    lines = [f"Next: secret_versions = {{ {_VARIABLE[what]} = {version} }} in terraform.tfvars, then terraform apply."]
+    lines = [
+        f"Next: secret_versions = {{ {_VARIABLE[what]} = {version} }} in terraform.tfvars, then terraform apply.",
+        "Leave other numbers in it as they are.",
+    ]
     if what == "webhook":
         lines.insert(0, "First give the CRM the new key, beside the old one:")
         lines.insert(1, f"  gcloud secrets versions access {version} --secret={SECRET[what]}")

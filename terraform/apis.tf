@@ -1,13 +1,13 @@
 # Google's APIs. They stay on when this is destroyed, since other things in the project may use them.
 #
 # Not among them: cloudtrace. Cloud Run traces some requests by itself, with their URLs, in which codes and mail ids stand,
-# and has no switch for it. Where the project has the API on, turn it off: gcloud services disable cloudtrace.googleapis.com
+# and has no switch for it. Where the project has the API on, as new ones have, docs/deploy.md turns it off.
 
 locals {
   apis = toset(concat(
     [
       "artifactregistry", "cloudbuild", "cloudfunctions", "cloudscheduler", "cloudtasks", "firestore", "gmail", "iam",
-      "logging", "monitoring", "pubsub", "risc", "run", "secretmanager", "storage",
+      "iamcredentials", "logging", "monitoring", "pubsub", "risc", "run", "secretmanager", "storage",
     ],
     var.custom_domain == null && var.vpc_egress == null ? [] : ["compute"],
     var.kms_key == null ? [] : ["cloudkms"],

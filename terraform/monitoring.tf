@@ -2,7 +2,8 @@
 
 # Request logs of the public functions hold whole URLs: codes, states, mail ids. Excluded, they reach no bucket; what can
 # be told of a request stands in the functions' own lines (common/log.py), and in the metrics made of them below. An
-# exclusion works on the project's own sinks alone: an organisation's aggregated sink must exclude them itself.
+# exclusion works on the sink _Default alone, the only one of a new project that takes them: any sink that somebody adds,
+# here or for the whole organisation, must exclude them itself.
 resource "google_logging_project_exclusion" "request_logs" {
   project     = local.project_id
   name        = "crm-mail-request-logs"

@@ -35,7 +35,8 @@ resource "google_cloud_tasks_queue" "this" {
 
   rate_limits {
     max_dispatches_per_second = lookup(var.queue_rates, each.key, each.value.per_second)
-    max_concurrent_dispatches = each.value.at_once
+    # A higher rate needs as many more under way, or it would not be reached; a lower one leaves them as they are.
+    max_concurrent_dispatches = ceil(each.value.at_once * max(1, lookup(var.queue_rates, each.key, 1) / each.value.per_second))
   }
 
   # 10 s, 20 s … 43 min, then every hour.

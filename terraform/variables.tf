@@ -166,7 +166,7 @@ variable "functions" {
 }
 
 variable "queue_rates" {
-  description = "What deviates from the defaults, a queue's name to its tasks a second. Together they stay below what Gmail gives a project (1,200,000 units a minute): ask Google for more before you raise them."
+  description = "What deviates from the defaults, a queue's name to its tasks a second; as many more may be under way at once. Together they stay below what Gmail gives a project (1,200,000 units a minute): ask Google for more before you raise them."
   type        = map(number)
   default     = {}
   nullable    = false

@@ -55,6 +55,17 @@ run "everything_on" {
   }
 }
 
+run "rates" {
+  variables {
+    queue_rates = { magnet-ingest = 50, mail-send = 0.5 }
+  }
+
+  assert {
+    condition     = { for name, queue in google_cloud_tasks_queue.this : name => queue.rate_limits[0].max_concurrent_dispatches } == { housekeeping = 5, label-sweep = 40, magnet-ingest = 100, mail-send = 20, webhook = 20 }
+    error_message = "What is under way at once must let a higher rate be reached."
+  }
+}
+
 run "existing_database" {
   variables {
     kms_key   = null

@@ -26,6 +26,7 @@ OF_CLIENTS = {
     "google.cloud.scheduler_v1": "cloudscheduler",
     "google.cloud.firestore_admin_v1": "firestore",
     "googleapiclient.discovery": "gmail",
+    "google.auth.iam": "iamcredentials",
 }
 # The APIs behind each kind of resource, by how the kind begins.
 OF_RESOURCES = {
