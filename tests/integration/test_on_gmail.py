@@ -72,10 +72,11 @@ def on_gmail(stack: Stack, running: OnGmail) -> Stack:
     stack.google.accounts.client_id = running.client.client_id
     stack.google.accounts.redirect_uris = (running.client.redirect_uri,)
     running.stack.reset()
-    running.stack.load_directory(running.stack.crm.records())
     # One time for both, since each has a clock of its own.
     stack.advance(max(0.0, (running.stack.clock.now() - stack.clock.now()).total_seconds()))
     running.stack.advance(max(0.0, (stack.clock.now() - running.stack.clock.now()).total_seconds()))
+    # At that time, since a deal that closes this month is one of it.
+    running.stack.load_directory(running.stack.crm.records())
     return running.stack
 
 
