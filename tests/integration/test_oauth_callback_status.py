@@ -45,6 +45,8 @@ def running(stack: Stack) -> Stack:
     stack.mail("anna", "mia@customer.example", "Offer", auth="pass")
     stack.settle()
     stack.sweep()
+    # What the sweep left for itself is done before anything else comes.
+    stack.catch_up(within_s=60)
     return stack
 
 
