@@ -9,6 +9,8 @@ from playwright.sync_api import Browser
 
 from local.stack import Stack
 from tests.integration.browser import started_browser
+from tests.integration.magnet_rig import start_magnet
+from tests.integration.sweep_rig import load_directory, start_labels
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,26 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
     _running_stack.reset()
     yield _running_stack
     _running_stack.faults.clear()
+
+
+@pytest.fixture
+def crm(stack: Stack) -> Stack:
+    """The stack with the CRM's records."""
+    stack.load_directory()
+    return stack
+
+
+@pytest.fixture
+def magnet(crm: Stack) -> Stack:
+    """The CRM's records, and Anna with MailMagnet on."""
+    return start_magnet(crm)
+
+
+@pytest.fixture
+def sorted_mailbox(stack: Stack) -> Stack:
+    """Anna with MailMagnet and labels on, and nothing left to do."""
+    load_directory(stack)
+    return start_labels(stack)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ from tests.integration.sweep_rig import (
     change_contact,
     change_deal,
     filed,
-    load_directory,
     place,
     places,
     record,
@@ -32,13 +31,6 @@ from tests.integration.sweep_rig import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def sorted_mailbox(stack: Stack) -> Stack:
-    """Anna with MailMagnet and labels on, and nothing left to do."""
-    load_directory(stack)
-    return start_labels(stack)
 
 
 def to_time(stack: Stack, at: datetime) -> None:

@@ -39,13 +39,6 @@ from tests.integration.sweep_rig import (
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def sorted_mailbox(stack: Stack) -> Stack:
-    """Anna with MailMagnet and labels on, and nothing left to do."""
-    load_directory(stack)
-    return start_labels(stack)
-
-
 def month_end(stack: Stack) -> datetime:
     now = stack.clock.now()
     return (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(day=1)

@@ -25,12 +25,10 @@ from tests.integration.sweep_rig import (
     change_deal,
     filed,
     has_work,
-    load_directory,
     modifies,
     pending_sweeps,
     place,
     record,
-    start_labels,
     sweep,
     write,
 )
@@ -38,13 +36,6 @@ from tests.integration.sweep_rig import (
 pytestmark = pytest.mark.integration
 
 NEVER = 10**9
-
-
-@pytest.fixture
-def sorted_mailbox(stack: Stack) -> Stack:
-    """Anna with MailMagnet and labels on, and nothing left to do."""
-    load_directory(stack)
-    return start_labels(stack)
 
 
 class DeathAfter(Death):

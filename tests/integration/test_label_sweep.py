@@ -51,13 +51,6 @@ ADDRESS = "anna@demo-crm.example"
 _CALLS_OF_DISPATCH = 10
 
 
-@pytest.fixture
-def sorted_mailbox(stack: Stack) -> Stack:
-    """Anna with MailMagnet and labels on, and nothing left to do."""
-    load_directory(stack)
-    return start_labels(stack)
-
-
 @pytest.fixture(params=[False, True], ids=["separate", "joined"])
 def either_history(stack: Stack, request: pytest.FixtureRequest) -> Stack:
     """The same, where one action is written to the history as several records, or as one."""

@@ -26,7 +26,6 @@ from tests.integration.sweep_rig import (
     modifies,
     place,
     places,
-    start_labels,
     state,
     sweep,
     sweeps,
@@ -35,13 +34,6 @@ from tests.integration.sweep_rig import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def sorted_mailbox(stack: Stack) -> Stack:
-    """Anna with MailMagnet and labels on, and nothing left to do."""
-    load_directory(stack)
-    return start_labels(stack)
 
 
 def patch(stack: Stack, **changes: Any) -> None:

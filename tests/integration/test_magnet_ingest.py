@@ -27,19 +27,11 @@ from tests.integration.magnet_rig import (
     pubsub,
     push,
     send_task,
-    start_magnet,
     sync,
     unpushed,
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def magnet(stack: Stack) -> Stack:
-    """The stack with the CRM's records, and Anna with MailMagnet on."""
-    stack.load_directory()
-    return start_magnet(stack)
 
 
 def fail(stack: Stack, method: str, *, status: int = 503, **more: object) -> Fault:

@@ -32,19 +32,6 @@ from tests.integration.magnet_rig import (
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def crm(stack: Stack) -> Stack:
-    """The stack with the CRM's records."""
-    stack.load_directory()
-    return stack
-
-
-@pytest.fixture
-def magnet(crm: Stack) -> Stack:
-    """The same, and Anna with MailMagnet on."""
-    return start_magnet(crm)
-
-
 def health(stack: Stack) -> dict[str, str]:
     found: dict[str, str] = stack.ask("anna", "GET", "/oauth_callback/connection")["health"]
     return found

@@ -16,26 +16,12 @@ from tests.integration.magnet_rig import (
     gmail_calls,
     held,
     notices,
-    start_magnet,
     sync,
     unpushed,
 )
 from tests.integration.sweep_rig import while_calling
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def crm(stack: Stack) -> Stack:
-    """The stack with the CRM's records."""
-    stack.load_directory()
-    return stack
-
-
-@pytest.fixture
-def magnet(crm: Stack) -> Stack:
-    """The same, and Anna with MailMagnet on."""
-    return start_magnet(crm)
 
 
 def off(stack: Stack) -> None:

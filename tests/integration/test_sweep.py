@@ -37,13 +37,6 @@ from tests.integration.sweep_rig import (
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def sorted_mailbox(stack: Stack) -> Stack:
-    """Anna with MailMagnet and labels on, and nothing left to do."""
-    load_directory(stack)
-    return start_labels(stack)
-
-
 def preview(stack: Stack) -> Any:
     return stack.ask("anna", "GET", "/mail_proxy/sweep/preview")
 
