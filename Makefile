@@ -77,7 +77,7 @@ $(TERRAFORM_TOOLS): requirements-terraform.txt
 	$(TERRAFORM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-terraform.txt
 	@touch $@
 
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(INSTALLED): requirements.txt requirements-ops.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
