@@ -1,67 +1,183 @@
-// The demo CRM's page: who is signed in, and which view is shown. The views are in views.js and settings.js.
-import { Api } from "./api.js";
-import { showSettings } from "./settings.js";
-import { showContacts, showInbox, showNotices } from "./views.js";
+// The demo CRM's page: signs in, keeps the frame around the views, and shows the view that the address names.
+//
+// A view is a module with `show(session, params) -> Node` (or a promise of one); params = {parts, query}: what stands in
+// the address behind the view's name. It may return at once and fill itself (`load` in states.js). The session:
+//   user {id, name, role}, users, client (gmail-client.js), crm {contacts, deals, contact(id), name(userId), refresh()},
+//   t(key, values), language, when/whenExactly/hour/date(time), size(bytes),
+//   say(text, {kind: "error", action: {label, run}}), go(hash), refresh(), badge(view, count), focusArrived(place).
+import { GmailClient } from "./gmail-client.js";
+import { button, element } from "./dom.js";
+import { dates, preferredLanguage, size, translator } from "./i18n.js";
+import { buildFrame, markCurrent, setBadge } from "./shell.js";
+import { signInPage } from "./signin.js";
+import { complain, problem } from "./states.js";
 
-const VIEWS = { contacts: showContacts, inbox: showInbox, notices: showNotices, settings: showSettings };
-const main = document.getElementById("main");
-const status = document.getElementById("status");
+const VIEWS = {
+  contacts: () => import("./contacts.js"),
+  inbox: () => import("./inbox.js"),
+  mail: () => import("./inbox.js"),
+  drafts: () => import("./drafts.js"),
+  notices: () => import("./notices.js"),
+  labels: () => import("./labels.js"),
+  settings: () => import("./settings.js"),
+  admin: () => import("./admin.js"),
+  me: () => import("./me.js"),
+};
+const TOKEN_KEPT_MS = 240_000;
+const SAID_MS = 8_000;
 
-const session = { user: "", api: null, say, show };
-let current = "contacts";
+const app = document.getElementById("app");
+let session = null;
+let main = null;
+let turn = 0;
 
-function say(text) {
-  status.textContent = text;
+export function parseHash(hash) {
+  const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [view = "", ...parts] = path.split("/").map(decodeURIComponent);
+  return { view, params: { parts: parts.filter(Boolean), query: Object.fromEntries(new URLSearchParams(query)) } };
 }
 
-// Shows what a view builds. A view that was left in the meantime does not appear any more.
-async function show(build) {
-  const turn = (show.turn = (show.turn ?? 0) + 1);
-  say("");
+// Shows what the address names. A view that was left in the meantime does not appear any more.
+async function show({ focus = true } = {}) {
+  if (!session) return;
+  const mine = ++turn;
+  const { view, params } = parseHash(location.hash);
+  if (!(view in VIEWS)) {
+    location.replace("#/contacts");
+    return;
+  }
+  markCurrent(session, view);
+  document.title = `${session.t(`view.${view}`)} – ${session.t("app.name")}`;
+  const content = await build(view, params);
+  if (mine !== turn) return;
+  session.focusWanted = focus;
+  main.dataset.view = view;
+  main.replaceChildren(content);
+  main.scrollTop = 0;
+  if (focus) focusHeading(main);
+}
+
+async function build(view, params) {
   try {
-    const content = await build();
-    if (turn === show.turn) {
-      main.replaceChildren(content);
-    }
+    return await (await VIEWS[view]()).show(session, params);
   } catch (error) {
-    if (turn === show.turn) {
-      main.replaceChildren();
-      say(error.code === undefined ? "The functions cannot be reached." : `${error.message} (${error.code})`);
-    }
+    return element("section", { className: "page" }, problem(session, error, () => show()));
   }
 }
 
-function open(view) {
-  current = view;
-  for (const button of document.querySelectorAll("[data-view]")) {
-    button.toggleAttribute("aria-current", button.dataset.view === view);
+function focusHeading(place) {
+  const heading = place.querySelector("[data-focus]") ?? place.querySelector("h1");
+  if (heading) {
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  } else {
+    main.focus({ preventScroll: true });
   }
-  return show(() => VIEWS[view](session));
+}
+
+// What came later takes the focus only if nothing else was chosen meanwhile.
+function focusArrived(place) {
+  const nothingChosen = [document.body, main].includes(document.activeElement);
+  if (session?.focusWanted && nothingChosen && place.querySelector("[data-focus], h1")) focusHeading(place);
+}
+
+function say(text, { kind = "", action = null } = {}) {
+  const toast = element("div", { className: `toast ${kind}`.trim() }, element("span", { textContent: text }));
+  const leave = () => toast.remove();
+  if (action) {
+    toast.append(button(action.label, () => {
+      leave();
+      Promise.resolve(action.run()).catch((error) => complain(session, error));
+    }, { kind: "quiet" }));
+  }
+  toast.append(button(session.t("state.close"), leave, { icon: "close", kind: "quiet icon" }));
+  const toasts = document.getElementById("toasts");
+  toasts.append(toast);
+  while (toasts.children.length > 3) toasts.firstChild.remove();
+  setTimeout(leave, kind === "error" || action ? SAID_MS * 2 : SAID_MS);
+}
+
+// The CRM's token of who is signed in, kept for a while; one that was refused is replaced.
+function tokens(user) {
+  let held = null;
+  return async (refused) => {
+    if (!held || held.token === refused || Date.now() - held.at > TOKEN_KEPT_MS) {
+      const answer = await fetch("/session", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ user }),
+      });
+      held = { token: (await answer.json()).token, at: Date.now() };
+    }
+    return held.token;
+  };
+}
+
+async function fetchRecords(user, users) {
+  const records = await (await fetch(`/records.json?user=${encodeURIComponent(user)}`)).json();
+  return {
+    ...records,
+    contact: (id) => records.contacts.find((one) => one.id === id) ?? null,
+    name: (id) => users.find((one) => one.id === id)?.name ?? id,
+    refresh: async () => {
+      session.crm = await fetchRecords(user, users);
+    },
+  };
 }
 
 async function signIn(config, user) {
-  const response = await fetch("/session", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ user }),
-  });
-  const { token } = await response.json();
-  session.user = user;
-  session.api = new Api(config, token);
-  return open(current);
+  const language = preferredLanguage();
+  document.documentElement.lang = language;
+  const { oauth_callback, mail_proxy, users } = config;
+  session = {
+    user,
+    users,
+    language,
+    t: translator(language),
+    ...dates(language),
+    size: (bytes) => size(language, bytes),
+    client: new GmailClient({ urls: { oauth_callback, mail_proxy }, getToken: tokens(user.id), language }),
+    crm: await fetchRecords(user.id, users),
+    say,
+    focusArrived,
+    go: (hash) => { location.hash = hash; },
+    refresh: () => show({ focus: false }),
+    badge: (view, count) => setBadge(session, view, count),
+  };
+  sessionStorage.setItem("user", user.id);
+  document.getElementById("composer").replaceChildren();
+  const frame = buildFrame(session, { signOut: () => signOut(config), again: () => signIn(config, user) });
+  main = frame.main;
+  app.replaceChildren(...frame.parts);
+  await show({ focus: false });
+  import("./inside.js").then((inside) => inside.start(session, frame), () => {});
+}
+
+function signOut(config) {
+  session = null;
+  turn += 1;
+  sessionStorage.removeItem("user");
+  document.getElementById("composer").replaceChildren();
+  choosePerson(config);
+}
+
+function choosePerson(config) {
+  const language = preferredLanguage();
+  document.documentElement.lang = language;
+  app.replaceChildren(signInPage(translator(language), config.users, (user) => signIn(config, user), () => choosePerson(config)));
+  app.querySelector("h1").focus();
 }
 
 async function start() {
+  document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto";
   const config = await (await fetch("/config.json")).json();
-  const select = document.getElementById("user");
-  for (const user of config.users) {
-    select.add(new Option(`${user.name} (${user.role})`, user.id));
-  }
-  select.addEventListener("change", () => signIn(config, select.value));
-  for (const button of document.querySelectorAll("[data-view]")) {
-    button.addEventListener("click", () => open(button.dataset.view));
-  }
-  await signIn(config, config.users[0].id);
+  addEventListener("hashchange", () => show());
+  const known = config.users.find((user) => user.id === sessionStorage.getItem("user"));
+  await (known ? signIn(config, known) : choosePerson(config));
 }
 
-start();
+start().catch((error) => {
+  app.replaceChildren(element("main", { className: "page" }, element("h1", { textContent: "Demo CRM" }),
+    element("p", { role: "alert", textContent: `The page could not start: ${error.message}` }),
+    button("Try again", () => location.reload(), { kind: "primary" })));
+});
