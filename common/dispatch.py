@@ -31,8 +31,8 @@ _SLOT_S: Final = 600
 _WORK_PAGE: Final = 300
 # One by one, each in a round trip, 10,000 tasks would take longer than the scheduler waits.
 _TASKS_AT_ONCE: Final = 16
-# Of new contacts, and of new deals, in one run: 12,000 records.
-_MOST_PAGES: Final = 40
+# Of new contacts, deals and users, and of a month's deals, in one run: 12,000 records each.
+MOST_PAGES: Final = 40
 _SENDERS_AT_ONCE: Final = 300
 _MARKS_AT_ONCE: Final = 400
 
@@ -72,7 +72,7 @@ def leave_due() -> int:
 
     while True:
         page = store().work.due(now, _WORK_PAGE, after)
-        count += sum(_at_once(leave, [held.value for held in page]))
+        count += sum(at_once(leave, [held.value for held in page]))
         if len(page) < _WORK_PAGE:
             return count
         after = page[-1]
@@ -142,7 +142,7 @@ class _Run:
         """The senders of contacts that changed, and searches for mail from addresses that are new to somebody."""
         cursor = self._state.value.contacts_cursor
         page, news = "", 0
-        while news < _MOST_PAGES:
+        while news < MOST_PAGES:
             changes = directory().changed_contacts(cursor - OVERLAP if cursor else None, page=page)
             addresses = {entry.address for contact in changes.records for entry in contact.addresses}
             self._follow({contact.contact_id for contact in changes.records}, addresses)
@@ -151,32 +151,41 @@ class _Run:
             self._save(contacts_cursor=_cursor_after(changes, self._state.value.contacts_cursor))
             if not changes.next_page:
                 return
-            page, news = changes.next_page, news + _is_ahead(changes, cursor)
+            page, news = changes.next_page, news + is_ahead(changes.records, cursor)
 
     def follow_deals(self) -> None:
         """The senders of the contacts that changed deals have or once had."""
         cursor = self._state.value.deals_cursor
         page, news = "", 0
-        while news < _MOST_PAGES:
+        while news < MOST_PAGES:
             changes = directory().changed_deals(cursor - OVERLAP if cursor else None, page=page)
             self._follow_deals(changes.records)
             self._save(deals_cursor=_cursor_after(changes, self._state.value.deals_cursor))
             if not changes.next_page:
                 return
-            page, news = changes.next_page, news + _is_ahead(changes, cursor)
+            page, news = changes.next_page, news + is_ahead(changes.records, cursor)
 
     def follow_month(self) -> None:
-        """At the turn of a month, the senders of the open deals that close in the old or the new one."""
+        """At the turn of a month, the senders of the open deals that close in the old or the new one.
+
+        Behind the last page that a run has followed the next one goes on, be it that it died or that they were many.
+        """
         time_zone = self._policy.value.time_zone
-        days = plan_months(self._state.value, self._today, time_zone)
-        page = ""
-        while days is not None:
-            changes = directory().open_deals_closing(*days, page=page)
+        month = f"{self._today:%Y-%m}"
+        turn = f"{month} {time_zone}"
+        for _ in range(MOST_PAGES):
+            state = self._state.value
+            days = plan_months(state, self._today, time_zone)
+            if days is None:
+                break
+            changes = directory().open_deals_closing(*days, page=state.turn_page if state.turn == turn else "")
             self._follow_deals(changes.records)
             if not changes.next_page:
                 break
-            page = changes.next_page
-        self._save(month=f"{self._today:%Y-%m}", time_zone=time_zone)
+            self._save(turn=turn, turn_page=changes.next_page)
+        else:
+            return
+        self._save(month=month, time_zone=time_zone, turn="", turn_page="")
 
     def _follow_deals(self, deals: Iterable[Deal]) -> None:
         ids = {one for deal in deals for one in (*deal.contact_ids, *deal.former_contact_ids)}
@@ -303,12 +312,12 @@ def _leave_searches(connection: Connection, contacts: list[Contact]) -> None:
         run = keys().hash("search", contact.contact_id, changed_at)
         magnet_tasks.leave_step("search_contact", connection, clock.now(), run=run, step=0, contact=contact.contact_id)
 
-    _at_once(leave, [one for one in contacts if any(entry.address not in known for entry in one.addresses)])
+    at_once(leave, [one for one in contacts if any(entry.address not in known for entry in one.addresses)])
 
 
-def _is_ahead(changes: Changes[Contact] | Changes[Deal], cursor: datetime | None) -> bool:
-    # However much the overlap brings again, each run comes farther than the one before.
-    return cursor is None or any(record.updated_at and record.updated_at > cursor for record in changes.records)
+def is_ahead(records: Iterable[User | Contact | Deal], cursor: datetime | None) -> bool:
+    """Whether a page brings news: however much the overlap brings again, each run comes farther than the one before."""
+    return cursor is None or any(record.updated_at and record.updated_at > cursor for record in records)
 
 
 def _cursor_after(changes: Changes[Contact] | Changes[Deal], cursor: datetime | None) -> datetime | None:
@@ -321,7 +330,7 @@ def _pieces(found: Iterator[Any]) -> Iterator[list[Any]]:
         yield piece
 
 
-def _at_once(work: Callable[[T], R], items: list[T]) -> list[R]:
+def at_once(work: Callable[[T], R], items: list[T]) -> list[R]:
     """What the work makes of each item; several are worked on at a time."""
     with ThreadPoolExecutor(_TASKS_AT_ONCE) as pool:
         return list(pool.map(work, items))

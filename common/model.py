@@ -343,13 +343,18 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class DispatchState:
-    """How far the dispatch has read the directory, and for which month and zone it filed last."""
+    """How far the dispatch has read the directory, and for which month and zone it filed last.
+
+    ``turn`` is the month and zone that are followed just now, page by page, and ``turn_page`` how far.
+    """
 
     contacts_cursor: datetime | None = None
     deals_cursor: datetime | None = None
     users_cursor: datetime | None = None
     month: str = ""
     time_zone: str = ""
+    turn: str = ""
+    turn_page: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from common import clock, magnet_tasks
-from common.dispatch import OVERLAP, leave_sweep, plan_cursor
+from common.dispatch import MOST_PAGES, OVERLAP, at_once, is_ahead, leave_sweep, plan_cursor
 from common.filing import filing_for
 from common.keys import keys
 from common.magnet import allowed
@@ -24,34 +24,40 @@ _PAGE: Final = 300
 def follow_users() -> None:
     """Leaves a task for each connected user whose record has changed since the last run, and who may be served.
 
-    Raises GoogleAPICallError where the store or the tasks fail.
+    One run follows so many; the next one goes on. Raises GoogleAPICallError where the store or the tasks fail.
     """
     state = store().dispatch.load_state()
-    cursor = state.value.users_cursor
-    since = cursor - OVERLAP if cursor else None
+    began = state.value.users_cursor
+    since = began - OVERLAP if began else None
     after: tuple[datetime, str] | None = None
-    while True:
-        page = store().users.changed_since(since, _PAGE, after)
-        _follow([held.value for held in page])
+    news = 0
+    while news < MOST_PAGES:
+        page = [held.value for held in store().users.changed_since(since, _PAGE, after)]
+        _follow(page)
         is_end = len(page) < _PAGE
-        newest = page[-1].value.updated_at if page else None
-        cursor = plan_cursor(cursor, newest, is_end=is_end)
+        newest = page[-1].updated_at if page else None
+        cursor = plan_cursor(state.value.users_cursor, newest, is_end=is_end)
         if cursor != state.value.users_cursor:
             state = _save(state, cursor)
         if is_end or newest is None:
             return
-        after = (newest, page[-1].value.user_id)
+        after, news = (newest, page[-1].user_id), news + is_ahead(page, began)
 
 
 def _follow(users: Iterable[User]) -> None:
     changed = {user.user_id: user for user in users}
     connections = store().connections.load_many(changed) if changed else {}
+    if not connections:
+        return
     mailboxes = store().mailboxes.load_many({held.value.mailbox_key for held in connections.values()})
-    policy = store().policies.load_policy() if connections else None
-    for user_id, held in connections.items():
-        if policy is not None:
-            mailbox = mailboxes.get(held.value.mailbox_key)
-            _leave(Context(held, None, Versioned(changed[user_id]), policy, mailbox), changed[user_id])
+    policy = store().policies.load_policy()
+
+    def leave(user_id: str) -> None:
+        held = connections[user_id]
+        mailbox = mailboxes.get(held.value.mailbox_key)
+        _leave(Context(held, None, Versioned(changed[user_id]), policy, mailbox), changed[user_id])
+
+    at_once(leave, list(connections))
 
 
 def _leave(context: Context, user: User) -> None:

@@ -113,6 +113,33 @@ def at_every_call(
     raise AssertionError("this work never ends")
 
 
+def each_trouble(
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[int], Callable[[], object]],
+    *,
+    stride: int = 1,
+    again: bool = True,
+) -> Iterator[tuple[int, Death]]:
+    """Round after round, what is prepared meets another trouble and is done again; the first meets none.
+
+    Which troubles there are, the first round tells (``troubles``). With a ``stride`` not each of them: where each round
+    is long. Not ``again``: whoever tries it again is the caller.
+    """
+    counting = Death(NEVER)
+    work = prepare(0)
+    with dying(stack, monkeypatch, counting):
+        work()
+    yield 0, counting
+    for number, trouble in enumerate(troubles(counting.calls)[::stride], start=1):
+        work = prepare(number)
+        with dying(stack, monkeypatch, trouble):
+            work()
+        if again:
+            work()
+        yield number, trouble
+
+
 def clean_up(stack: Stack) -> None:
     """The tasks run, an hour passes, and the daily housekeeping comes."""
     stack.catch_up(120)

@@ -8,7 +8,6 @@ import pytest
 
 from local import environment
 from local.crm.people import BACKEND
-from local.faults import Fault
 from local.stack import Stack
 from tests.integration.magnet_rig import counted, encoded, gmail_calls, notices
 from tests.integration.sweep_rig import (
@@ -16,7 +15,6 @@ from tests.integration.sweep_rig import (
     CUSTOMERS,
     EMILY,
     JONAS,
-    LENA,
     LUKAS,
     MIA,
     OPEN,
@@ -246,21 +244,6 @@ def test_dispatch_twice_leaves_one_task(sorted_mailbox: Stack) -> None:
     sorted_mailbox.google.tasks.resume()
     sorted_mailbox.settle()
     assert [1, 1] == counts
-
-
-@pytest.mark.parametrize("skip", range(0, 12, 2))
-def test_dispatch_that_dies_loses_nothing(sorted_mailbox: Stack, skip: int) -> None:
-    """Whichever call to Firestore a dispatch fails at, the next one brings the mail to its place."""
-    mails = [filed(sorted_mailbox, sender) for sender in (MIA, LENA)]
-    change_deal(sorted_mailbox, "d-01", state="won")
-    # A refusal that no client tries again.
-    fault = sorted_mailbox.faults.inject(Fault("firestore", "*", status=7, skip=skip))
-    call_as(sorted_mailbox, environment.SCHEDULER, "/")
-    sorted_mailbox.settle()
-    sorted_mailbox.faults.clear()
-    sweep(sorted_mailbox)
-    assert fault.struck == 1
-    assert ([{CUSTOMERS}] * 2, False) == (places(sorted_mailbox, *mails), has_work(sorted_mailbox))
 
 
 def test_users_without_labels_get_no_work(stack: Stack) -> None:

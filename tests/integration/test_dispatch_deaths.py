@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,20 +13,12 @@ from local.crm.people import BACKEND
 from local.faults import Fault
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, kept, ticket_of
-from tests.integration.crowd import Crowd, gathered
-from tests.integration.dying import NEVER, Death, dying, troubles
+from tests.integration.dying import each_trouble
 from tests.integration.magnet_rig import call_as as call_magnet
-from tests.integration.sweep_rig import CUSTOMERS, call_as, write
+from tests.integration.sweep_rig import write
 
-# Some forty users each: a minute or two on a machine that has other work.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 FAR = "2999-01-01"
-
-
-@pytest.fixture
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    with gathered(tmp_path_factory.mktemp("crowd")) as crowd:
-        yield crowd
 
 
 def deal_of(user: str, kind: str, state: str) -> dict[str, Any]:
@@ -38,50 +30,6 @@ def deal_of(user: str, kind: str, state: str) -> dict[str, Any]:
 def contact_of(user: str, kind: str) -> dict[str, Any]:
     addresses = [{"address": f"{kind}@{user}.example"}]
     return {"id": f"{kind}-{user}", "name": "x", "addresses": addresses, "owner": user, "visible_to": [user]}
-
-
-def test_a_dispatch(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deal that was won takes its mail along, and mail from before its sender was a contact is found and filed."""
-    crowd.begin(48)
-    stack = crowd.stack
-    write(stack, contacts=[contact_of(user, "old") for user in crowd.users])
-    write(stack, deals=[deal_of(user, "old", "open") for user in crowd.users])
-    crowd.write_all("old@{user}.example", "new@{user}.example")
-    crowd.pass_time()
-
-    def change(user: str) -> None:
-        write(stack, contacts=[contact_of(user, "new")], deals=[deal_of(user, kind, "won") for kind in ("old", "new")])
-        stack.advance(600)
-
-    deaths = crowd.let_die(monkeypatch, lambda _: call_as(stack, environment.SCHEDULER, "/"), before=change)
-    crowd.pass_time()
-
-    left = crowd.verify_alike(deaths)
-    assert [[CUSTOMERS, "UNREAD"]] * 2 == list(left["mails"].values())
-
-
-def each_trouble(
-    stack: Stack,
-    monkeypatch: pytest.MonkeyPatch,
-    prepare: Callable[[int], Callable[[], object]],
-    *,
-    stride: int = 1,
-) -> Iterator[tuple[int, Death]]:
-    """Round after round, what is prepared meets another trouble and is done again; the first meets none.
-
-    With a ``stride`` not each of the troubles: where each round is long.
-    """
-    counting = Death(NEVER)
-    work = prepare(0)
-    with dying(stack, monkeypatch, counting):
-        work()
-    yield 0, counting
-    for number, trouble in enumerate(troubles(counting.calls)[::stride], start=1):
-        work = prepare(number)
-        with dying(stack, monkeypatch, trouble):
-            work()
-        work()
-        yield number, trouble
 
 
 def test_the_fan_out_of_the_day(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bench.crowd import ROOT
 from local import environment
 from local.faults import Fault
-from local.firestore import FirestoreServer
 from local.stack import Stack
-from tests.integration.dying import Death, dying
+from tests.integration.dying import NEVER, Death, dying, each_trouble
 from tests.integration.magnet_rig import encoded, gmail_calls, notices
 from tests.integration.sweep_rig import (
     CLOSING,
@@ -34,8 +31,6 @@ from tests.integration.sweep_rig import (
 )
 
 pytestmark = pytest.mark.integration
-
-NEVER = 10**9
 
 
 class DeathAfter(Death):
@@ -68,32 +63,31 @@ def moves(stack: Stack) -> list[str]:
     return [mail_id for one in kept for move in one["moves"] for mail_id in move["mail_ids"]]
 
 
-@pytest.mark.parametrize("answer_lost", [False, True], ids=["refused", "answer lost"])
-def test_dispatch_that_dies_at_any_call(
-    sorted_mailbox: Stack, monkeypatch: pytest.MonkeyPatch, *, answer_lost: bool
-) -> None:
+def test_dispatch_that_dies_at_any_call(sorted_mailbox: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever call a dispatch dies at, what changed is filed and searched for, and each mail is moved once."""
     stack = sorted_mailbox
     mail = filed(stack, MIA)
-    expected = itertools.cycle([("won", CUSTOMERS), ("open", CLOSING)])
-    for at in itertools.count():
-        state, label = next(expected)
-        fresh = arrive(stack, f"new{at}@neu.example")
-        write(stack, contacts=[contact(f"new{at}")], deals=[record(stack, "deals", "d-01", state=state)])
-        death, mark = Death(at, answer_lost=answer_lost), stack.ledger.mark()
+    ends = [("won", CUSTOMERS), ("open", CLOSING)]
+    fresh, mark = "", 0
+
+    def prepare(number: int) -> Callable[[], object]:
+        nonlocal fresh, mark
+        fresh = arrive(stack, f"new{number}@neu.example")
+        changed = record(stack, "deals", "d-01", state=ends[number % 2][0])
+        write(stack, contacts=[contact(f"new{number}")], deals=[changed])
+        mark = stack.ledger.mark()
         stack.google.tasks.pause()
-        with dying(stack, monkeypatch, death):
-            dispatch(stack)
+        return lambda: dispatch(stack)
+
+    for number, trouble in each_trouble(stack, monkeypatch, prepare, again=False):
         stack.google.tasks.resume()
         stack.settle()
         sweep(stack)
 
-        left = ({label}, True, False, 1)
+        left = ({ends[number % 2][1]}, True, False, 1)
         seen = (place(stack, mail), fresh in notices(stack), has_work(stack), modifies(gmail_calls(stack, mark)))
-        assert left == seen, (at, death.calls)
-        if not death.has_struck:
-            break
-    assert at > 15
+        assert left == seen, trouble.calls
+    assert number > 15
 
 
 def test_dispatch_that_dies_between_pages_of_one_commit(sorted_mailbox: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,32 +140,3 @@ def test_work_that_is_due_does_not_wait_for_the_directory(sorted_mailbox: Stack)
     stack.google.tasks.resume()
     stack.settle()
     assert (500, 1) == (answer, waiting)
-
-
-def test_large_full_load_is_followed_by_several_dispatches(sorted_mailbox: Stack) -> None:
-    """12,400 contacts written within seconds are too many for one dispatch, but keep neither work nor mail for ever."""
-    stack = sorted_mailbox
-    fill_contacts(stack, 12_400)
-    stack.advance(20)
-    early = arrive(stack, "zz@neu.example")
-    write(stack, contacts=[contact("zz")])
-    fresh = arrive(stack, MIA)
-    seen = []
-    for _ in range(2):
-        sweep(stack)
-        seen.append((place(stack, fresh), early in notices(stack)))
-    assert [({CLOSING}, False), ({CLOSING}, True)] == seen
-
-
-def fill_contacts(stack: Stack, count: int) -> None:
-    """Contacts without addresses, changed a millisecond after each other from now on."""
-    now, server = stack.clock.now(), stack.google.firestore
-    assert isinstance(server, FirestoreServer)
-    server.fill(
-        ROOT, dict(stored_contact(f"{number:06}", now + timedelta(milliseconds=number)) for number in range(count))
-    )
-
-
-def stored_contact(contact_id: str, at: datetime) -> tuple[str, dict[str, Any]]:
-    stored = {"contact_id": contact_id, "name": "", "addresses": [], "address_index": [], "updated_at": at}
-    return f"contacts/{encoded(contact_id)}", stored
