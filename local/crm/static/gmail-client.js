@@ -33,6 +33,13 @@ function parcel(message, files) {
   return form;
 }
 
+/** @param {Blob} blob @param {string} type */
+async function dataUrl(blob, type) {
+  let bytes = "";
+  for (const byte of new Uint8Array(await blob.arrayBuffer())) bytes += String.fromCharCode(byte);
+  return `data:${type};base64,${btoa(bytes)}`;
+}
+
 export class GmailClient {
   /** @type {Transport} */ #api;
 
@@ -93,6 +100,21 @@ export class GmailClient {
       ? this.#api.download("/mail_proxy/messages/{id}/attachments/{part_id}", { id: place, part_id: partId }, options)
       : this.#api.download("/mail_proxy/contacts/{id}/emails/{owner}/{message_id}/attachments/{part_id}",
         { id: place.contactId, owner: place.owner, message_id: place.id, part_id: partId }, options);
+  /**
+   * The mail's HTML with the inline images that the answer left out, as `data:` URLs: a mail's frame has an origin of its
+   * own and loads no `blob:` of the page. One that cannot be had stays out.
+   * @param {Schemas["MessageAnswer"]} mail @param {Place} place @param {Options} [options] @returns {Promise<string>}
+   */
+  async inlineImages(mail, place, options) {
+    let html = mail.html;
+    for (const { part_id, content_type } of mail.attachments) {
+      if (!html.includes(`"cid:${part_id}"`) || !/^image\/(png|jpeg|gif|webp)$/.test(content_type)) continue;
+      const image = await this.attachment(place, part_id, options).catch(() => null);
+      if (image) html = html.replaceAll(`"cid:${part_id}"`, `"${await dataUrl(image.blob, content_type)}"`);
+      image?.revoke();
+    }
+    return html;
+  }
   /** @param {string[]} ids @param {Schemas["ModifyBody"]["action"]} action @param {Options} [options] */
   modify = (ids, action, options) => this.#api.json("post", "/mail_proxy/messages/modify", { ids, action }, options);
   /** @param {Options} [options] */

@@ -179,7 +179,10 @@ export class Transport {
 
   /** @param {Promise<string>} token */
   #fetched(token) {
-    token.catch(() => (this.#token = null));
+    // One that could not be had is asked for again next time.
+    token.catch(() => {
+      if (this.#token === token) this.#token = null;
+    });
     return token;
   }
 
@@ -212,7 +215,8 @@ export class Transport {
   #url(path, names = {}, query = {}) {
     const [, name, rest] = /** @type {RegExpMatchArray} */ (path.match(/^\/(\w+)(\/.*)$/));
     const filled = rest.replace(/{(\w+)}/g, (_, one) => encodeURIComponent(names[one]));
-    const terms = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined).map(([key, value]) => [key, String(value)]));
+    const given = Object.entries(query).filter(([, value]) => value !== undefined);
+    const terms = new URLSearchParams(given.map(([key, value]) => [key, String(value)]));
     return `${this.urls[/** @type {"mail_proxy"} */ (name)]}${filled}${terms.size ? `?${terms}` : ""}`;
   }
 }
@@ -228,7 +232,8 @@ async function problemOf(response) {
 function filenameOf(response) {
   const told = response.headers.get("Content-Disposition") ?? "";
   const encoded = told.match(/filename\*=UTF-8''([^;]+)/i)?.[1];
-  return encoded ? decodeURIComponent(encoded) : (told.match(/filename="((?:[^"\\]|\\.)*)"/i)?.[1] ?? "file").replace(/\\(.)/g, "$1");
+  if (encoded) return decodeURIComponent(encoded);
+  return (told.match(/filename="((?:[^"\\]|\\.)*)"/i)?.[1] ?? "file").replace(/\\(.)/g, "$1");
 }
 
 /**
