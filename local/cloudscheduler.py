@@ -27,7 +27,7 @@ from local.paging import page_of
 from local.rpc import HTTP_BY_CODE, Method, RpcServer, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from local.clock import LocalClock
@@ -71,7 +71,10 @@ class CloudScheduler:
 
     With ``automatic`` False nothing fires by itself: tests fire with RunJob. A clock that jumps over several times
     fires a job once. The ledger has each rpc, and each call of a target as ``fire``, with faults as of Cloud Tasks.
+    ``observe``, where somebody has set it, hears of each job that fired, and how its target answered.
     """
+
+    observe: Callable[[str, int], None] | None = None
 
     def __init__(
         self,
@@ -269,6 +272,8 @@ class CloudScheduler:
                 self._plan_retry(run)
         http_id = self._ledger.next_http_id()
         self._ledger.record(Call("scheduler", "fire", "", 0, status, started_s, time.monotonic(), http_id))
+        if self.observe is not None:
+            self.observe(run.job.proto.name.rpartition("/")[2], status)
         self._loop.wake()
 
     def _plan_retry(self, run: _Run) -> None:

@@ -26,7 +26,7 @@ from local.rpc import Method, RpcServer, refuse
 from local.task_queue import QueuedTask, QueueProto, TaskProto, TaskQueue, with_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from local.clock import LocalClock
@@ -58,13 +58,25 @@ class Payload:
     body: bytes
 
 
+@dataclass(frozen=True)
+class TaskSeen:
+    """A task that was taken in, or, with a ``status``, that ran and was answered so."""
+
+    queue: str
+    url: str
+    status: int | None = None
+
+
 class CloudTasks:
     """The running service; ``address`` is for ``grpc.insecure_channel``.
 
     ``slowdown_s`` is the first pause of a whole queue after a 429 or 503 (it doubles with each further one).
     ``payload_log`` holds every payload that was ever created. The ledger has each rpc, and each dispatch as
     ``dispatch``; its faults strike before the endpoint is reached or, with ``drop_answer``, after its work.
+    ``observe``, where somebody has set it, hears of each task when it is taken in and each time it ran.
     """
+
+    observe: Callable[[TaskSeen], None] | None = None
 
     def __init__(
         self,
@@ -210,6 +222,7 @@ class CloudTasks:
             self.payload_log.append(Payload(task.name, http.url, dict(http.headers), http.body))
             # A copy: the dispatcher counts attempts in the task while this answer is still being written.
             answer = _view(task, request.response_view)
+        self._tell(queue, task)
         self._loop.wake()
         return answer
 
@@ -275,7 +288,12 @@ class CloudTasks:
             queue.finish(task, answer.status, answer.retry_after_s, now)
         http_id = self._ledger.next_http_id()
         self._ledger.record(Call("cloudtasks", "dispatch", "", 0, answer.status, started_s, time.monotonic(), http_id))
+        self._tell(queue, task.proto, answer.status)
         self._loop.wake()
+
+    def _tell(self, queue: TaskQueue, task: TaskProto, status: int | None = None) -> None:
+        if self.observe is not None:
+            self.observe(TaskSeen(queue.proto.name.rpartition("/")[2], task.http_request.url, status))
 
     def _call(self, queue: TaskQueue, task: QueuedTask) -> Answer:
         fault = self._faults.take("cloudtasks", "dispatch")

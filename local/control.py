@@ -194,13 +194,15 @@ def compose(body: Mapping[str, Any], to: Sequence[str], date: datetime) -> bytes
 
 
 def _attach(mail: EmailMessage, attachment: Mapping[str, Any]) -> None:
-    _refuse_unknown(attachment, {"filename", "content_type", "data_base64"})
+    _refuse_unknown(attachment, {"filename", "content_type", "data_base64", "content_id"})
     kind = _typed(attachment, "content_type", (str,)) or "application/octet-stream"
     maintype, slash, subtype = kind.partition("/")
     if not (maintype and slash and subtype):
         raise BadInput("content_type must be like application/pdf")
     data = _decoded(_typed(attachment, "data_base64", (str,)) or "", "data_base64")
-    mail.add_attachment(data, maintype, subtype, filename=_typed(attachment, "filename", (str,)))
+    content_id = _typed(attachment, "content_id", (str,))
+    shown: dict[str, Any] = {"cid": f"<{content_id}>", "disposition": "inline"} if content_id else {}
+    mail.add_attachment(data, maintype, subtype, filename=_typed(attachment, "filename", (str,)), **shown)
 
 
 def _body() -> Mapping[str, Any]:
@@ -251,7 +253,7 @@ def _headers(body: Mapping[str, Any]) -> dict[str, str]:
 def _attachments(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     attachments = body.get("attachments", [])
     if not isinstance(attachments, list) or not all(isinstance(one, dict) for one in attachments):
-        raise BadInput("attachments must be a list of {filename, content_type, data_base64}")
+        raise BadInput("attachments must be a list of {filename, content_type, data_base64, content_id}")
     return attachments
 
 

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _stack(stay: bool) -> Stack:
     if not stay:
         return Stack()
-    return Stack(_run_directory(), crm_port=_free_or_any(_CRM_PORT), front_port=_free_or_any(_FRONT_PORT))
+    crm_port, front_port = _free_or_any(_CRM_PORT), _free_or_any(_FRONT_PORT)
+    return Stack(_run_directory(), webhook=True, crm_port=crm_port, front_port=front_port)
 
 
 def _perform(stack: Stack, stay: bool) -> int:
@@ -72,6 +73,8 @@ def _stored(counts: dict[str, int]) -> str:
 
 
 def _stay(stack: Stack) -> None:
+    # The deal that was won in the play is open again: whoever clicks through may win it.
+    stack.load_directory()
     stack.google.scheduler.set_automatic(True)
     _say(f"The demo CRM: {stack.crm_url} (Anna, Ben and Carla can connect; Google's consent page is local too)")
     _say(f"The functions: {stack.front.url}/oauth_callback and {stack.front.url}/mail_proxy")

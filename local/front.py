@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,12 @@ class _Exchange:
 
 
 class Front:
-    """The running front. ``url_of(name)`` is a function's address, and the audience that a caller's token must have."""
+    """The running front. ``url_of(name)`` is a function's address, and the audience that a caller's token must have.
+
+    ``observe``, where somebody has set it, hears of each request: method, path and query, status, seconds.
+    """
+
+    observe: Callable[[str, str, int, float], None] | None = None
 
     def __init__(self, clock: LocalClock, jwks_url: str, log_file: Path, *, port: int = 0) -> None:
         self._clock = clock
@@ -199,6 +204,8 @@ class Front:
         """Writes the request as Cloud Run's log has it: the whole URL, its query too."""
         environ = exchange.environ
         raw = str(environ.get("RAW_URI") or environ["REQUEST_URI"])
+        if self.observe is not None:
+            self.observe(environ["REQUEST_METHOD"], raw, exchange.status, time.monotonic() - exchange.started_s)
         row: dict[str, Any] = {
             "timestamp": self._clock.now().isoformat(),
             "resource": {"type": "cloud_run_revision", "labels": {"service_name": exchange.route.name}},

@@ -26,7 +26,12 @@ class Call:
 
 
 class Ledger:
-    """Calls in the order in which they ended. ``mark()`` gives a position; readers ask for what came since."""
+    """Calls in the order in which they ended. ``mark()`` gives a position; readers ask for what came since.
+
+    ``observe``, where somebody has set it, hears of each call.
+    """
+
+    observe: Callable[[Call], None] | None = None
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,6 +47,8 @@ class Ledger:
     def record(self, call: Call) -> None:
         with self._lock:
             self._calls.append(call)
+        if self.observe is not None:
+            self.observe(call)
 
     def mark(self) -> int:
         with self._lock:

@@ -22,12 +22,17 @@ from local import browser, environment
 from local.clock import LocalClock
 from local.control import Control, compose
 from local.crm.app import CrmApp, FunctionUrls
+from local.crm.inside import Inside
 from local.crm.issuer import CrmIssuer
-from local.crm.people import BACKEND, USERS, Person, directory
+from local.crm.people import BACKEND, USERS, Person
+from local.crm.records import Records
+from local.crm.webhook import Webhook
+from local.doings import Doings
 from local.faults import Faults
 from local.front import Front, Route
 from local.functions import FunctionProcess
 from local.google import Google, Kind
+from local.happenings import Happenings
 from local.http import HttpServer
 from local.ledger import Ledger
 
@@ -45,6 +50,7 @@ class Stack:
     """Starts everything when entered, and stops it at the end.
 
     ``directory`` keeps logs and the clock; a temporary one where none is given. ``people`` have a Google account each.
+    With ``webhook`` the demo CRM has one. ``inside`` is its side panel, which can move the clock.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class Stack:
         front_port: int = 0,
         extra_environment: Mapping[str, str] | None = None,
         request_log: Path | None = None,
+        webhook: bool = False,
+        inside: bool = True,
     ) -> None:
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="gmail-in-crm-"))
@@ -66,6 +74,8 @@ class Stack:
         self._ports = (crm_port, front_port)
         self._request_log = request_log or self.directory / "requests.log"
         self._extra = dict(extra_environment or {})
+        self._has_webhook, self._has_inside = webhook, inside
+        self._keys = environment.DeploymentKeys()
         self._servers: list[HttpServer | Front] = []
         self.functions: dict[str, FunctionProcess] = {}
         self.people: dict[str, Person] = {}
@@ -214,7 +224,9 @@ class Stack:
 
     def load_directory(self, records: Mapping[str, Any] | None = None) -> Any:
         """Writes the CRM's records as its back end does; the demo's own where none are given."""
-        wanted = directory(self.clock.now().date()) if records is None else records
+        if records is None:
+            self.records.renew(self.clock.now().date())
+        wanted = self.records.all() if records is None else records
         return self.ask(BACKEND.id, "POST", "/mail_proxy/directory", json=wanted)
 
     # Mail and time
@@ -290,6 +302,7 @@ class Stack:
         """Empties everything, and brings the demo's people back."""
         self.settle()
         self.google.reset()
+        self.records.renew(self.clock.now().date())
         self._add_people()
 
     # Start
@@ -297,17 +310,30 @@ class Stack:
     def _start(self) -> None:
         self.google = Google(self.directory, **self._options)
         self.issuer = CrmIssuer(self.clock)
-        self.crm = CrmApp(self.issuer, lambda: self.clock.now().date())
+        self.records = Records(self.clock.now().date())
+        self.crm = CrmApp(self.issuer, self.records.all)
+        self._watch()
         self.crm_url = self._serve(HttpServer(self.crm.app, self._ports[0])).url
         self.control_url = self._serve(HttpServer(Control(self.clock, self.faults, self.ledger, self).app)).url
         certs = f"{self.google.oauth_server.url}/oauth2/v3/certs"
         self.front = Front(self.clock, certs, self._request_log, port=self._ports[1])
+        self.front.observe = self.happenings.note_request
         self._servers.append(self.front)
         self.crm.functions = FunctionUrls(self.front.url_of("oauth_callback"), self.front.url_of("mail_proxy"))
         self.addresses = self._addresses()
         self.google.set_up(self.addresses)
         self._start_functions()
         self._add_people()
+
+    def _watch(self) -> None:
+        """Lets the demo CRM's side panel see what happens, and hear the webhook's news."""
+        self.happenings = Happenings(self.clock)
+        if self._has_inside:
+            self.happenings.watch(self.google)
+            self.crm.show_inside(Inside(self.happenings, Doings(self)))
+        if self._has_webhook:
+            self.crm.webhook = Webhook(self._keys.webhook, self.clock.now)
+            self.crm.heard = lambda kind: self.happenings.add("webhook", kind, "demo CRM", status=204)
 
     def _serve(self, server: HttpServer) -> HttpServer:
         self._servers.append(server)
@@ -325,11 +351,11 @@ class Stack:
         )
 
     def _start_functions(self) -> None:
-        keys = environment.DeploymentKeys()
         crm = environment.Crm(issuer=self.issuer.issuer, audience=self.issuer.audience, tenant=self.issuer.tenant)
         clock_file = str(self.clock.offset_file)
+        webhook_url = f"{self.crm_url}/webhook" if self._has_webhook else ""
         for name in environment.FUNCTIONS:
-            variables = environment.function_environment(name, self.addresses, crm, keys, clock_file)
+            variables = environment.function_environment(name, self.addresses, crm, self._keys, clock_file, webhook_url)
             self.functions[name] = FunctionProcess(name, variables | self._extra, self.log_file(name))
         with ThreadPoolExecutor(len(environment.FUNCTIONS)) as pool:
             list(pool.map(FunctionProcess.start, self.functions.values()))

@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, request, send_from_directory
 
-from local.crm.people import USERS, Person, directory
+from local.crm.people import USERS, Person
+from local.crm.webhook import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import date
 
+    from local.crm.inside import Inside
     from local.crm.issuer import CrmIssuer
+    from local.crm.webhook import Webhook
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -35,14 +37,28 @@ class FunctionUrls:
 class CrmApp:
     """The application; ``app`` is its WSGI side. ``functions`` may be set once they have started, ``records`` too.
 
-    The page that Google's consent returns to is ``/connected``.
+    The page that Google's consent returns to is ``/connected``. ``show_inside`` gives the page its side panel, and
+    ``heard``, where somebody has set it, is told the news that come by the webhook.
     """
 
-    def __init__(self, issuer: CrmIssuer, today: Callable[[], date], functions: FunctionUrls | None = None) -> None:
+    def __init__(
+        self,
+        issuer: CrmIssuer,
+        records: Callable[[], Mapping[str, list[dict[str, Any]]]],
+        functions: FunctionUrls | None = None,
+    ) -> None:
         self.functions = functions or FunctionUrls("", "")
         self._issuer = issuer
-        self.records: Callable[[], Mapping[str, list[dict[str, Any]]]] = lambda: directory(today())
+        self.records = records
+        self.webhook: Webhook | None = None
+        self.heard: Callable[[str], None] | None = None
+        self.has_inside = False
         self.app = self._make_app()
+
+    def show_inside(self, inside: Inside) -> None:
+        """Adds what the side panel asks. Before the first request."""
+        inside.add_to(self.app)
+        self.has_inside = True
 
     def _make_app(self) -> Flask:
         app = Flask("local.crm.app", static_folder=None)
@@ -54,13 +70,14 @@ class CrmApp:
         app.add_url_rule("/config.json", view_func=self._get_config)
         app.add_url_rule("/session", view_func=self._post_session, methods=["POST"])
         app.add_url_rule("/records.json", view_func=self._get_records)
+        app.add_url_rule("/webhook", view_func=self._post_webhook, methods=["POST"])
         app.add_url_rule("/jwks.json", view_func=lambda: jsonify(self._issuer.jwks()), endpoint="jwks")
         app.after_request(self._protect)
         return app
 
     def _get_config(self) -> Response:
         users = [{"id": person.id, "name": person.name, "role": person.role} for person in USERS]
-        return jsonify({**asdict(self.functions), "users": users})
+        return jsonify({**asdict(self.functions), "users": users, "inside": self.has_inside})
 
     def _post_session(self) -> Response:
         body = request.get_json(silent=True)
@@ -77,6 +94,18 @@ class CrmApp:
         return jsonify(
             {kind: [one for one in records[kind] if _may_see(person, one)] for kind in ("contacts", "deals")}
         )
+
+    def _post_webhook(self) -> tuple[str, int]:
+        """The product's news, as the CRM's back end hears them."""
+        if self.webhook is None:
+            abort(404)
+        try:
+            news = self.webhook.take(dict(request.headers.to_wsgi_list()), request.get_data())
+        except Refused:
+            abort(401)
+        if news is not None and self.heard is not None:
+            self.heard(str(news.get("type", "")))
+        return "", 204
 
     def _protect(self, answer: Response) -> Response:
         # The mail's frame (srcdoc) inherits this policy: no script of a mail ever runs, whatever the frame says.

@@ -14,6 +14,7 @@ from local.firestore import names, values
 from local.firestore.errors import FirestoreError, from_http, invalid, unimplemented
 from local.firestore.indexes import IndexList
 from local.firestore.service import Result, Service
+from local.firestore.written import Written, parse_written
 from local.ledger import Call, Ledger
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ _RPCS = {
 class FirestoreServer:
     """A running server on loopback; ``address`` is what FIRESTORE_EMULATOR_HOST takes. ``stop`` ends it.
 
-    ``observe``, where somebody has set it, hears of each request, as sent, before it is done.
+    ``observe``, where somebody has set it, hears of each request, as sent, before it is done; ``observe_writes`` of
+    what was written, in names alone.
     """
 
     observe: Callable[[str, bytes], None] | None = None
+    observe_writes: Callable[[list[Written]], None] | None = None
 
     def __init__(self, clock: LocalClock, ledger: Ledger, faults: Faults, indexes: IndexList, port: int = 0) -> None:
         self._service = Service(clock.now, indexes)
@@ -105,6 +108,8 @@ class FirestoreServer:
             status, error = raised.http_status, raised
         for name, units in _costs(method, result.cost):
             self._ledger.record(Call(_LEDGER_NAME, name, "", units, status, started_s, time.monotonic(), http_id))
+        if error is None and self.observe_writes is not None and (written := parse_written(method, request)):
+            self.observe_writes(written)
         if error is None and fault is not None and fault.drop_answer:
             error = from_http(503, "The answer was lost.")
         if error is not None:

@@ -14,6 +14,7 @@ import requests
 from local.clock import LocalClock
 from local.crm.app import CrmApp, FunctionUrls
 from local.crm.issuer import AUDIENCE, ISSUER, CrmIssuer
+from local.crm.records import Records
 from local.http import HttpServer
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ STATIC = Path(__file__).parents[2] / "local" / "crm" / "static"
 def crm_url(tmp_path: Path) -> Iterator[str]:
     functions = FunctionUrls("http://127.0.0.1:9/oauth_callback", "http://127.0.0.1:9/mail_proxy")
     issuer = CrmIssuer(LocalClock(tmp_path / "clock"))
-    server = HttpServer(CrmApp(issuer, lambda: date(2026, 11, 24), functions).app)
+    server = HttpServer(CrmApp(issuer, Records(date(2026, 11, 24)).all, functions).app)
     yield server.url
     server.stop()
 
