@@ -214,13 +214,14 @@ def test_a_hostile_mail_is_opened_by_hand(stack: Stack, watch: Watch) -> None:
 
     page = watch.page
     page.goto(stack.crm_url)
-    page.get_by_role("button", name="Inbox").click()
-    page.get_by_role("button", name=attack).click()
+    page.get_by_role("button", name="Anna Berger").click()
+    page.get_by_role("link", name="Inbox", exact=True).first.click()
+    page.get_by_role("link", name=attack).click()
     frame = page.frame_locator("iframe.mail")
     frame.get_by_role("heading", name="Hello").wait_for()
     watch.settle()
     before = [request.url for request in watch.left]
-    page.get_by_role("button", name="Show images (2)").click()
+    page.get_by_role("button", name="Show images").click()
     page.get_by_role("button", name="Show images").wait_for(state="detached")
     frame.get_by_role("heading", name="Hello").wait_for()
     watch.settle()

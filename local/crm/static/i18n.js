@@ -3,8 +3,13 @@ import german from "./words_de.js";
 import english from "./words_en.js";
 import insideGerman from "./words_inside_de.js";
 import insideEnglish from "./words_inside_en.js";
+import mailGerman from "./words_mail_de.js";
+import mailEnglish from "./words_mail_en.js";
 
-const WORDS = { en: { ...english, ...insideEnglish }, de: { ...german, ...insideGerman } };
+const WORDS = {
+  en: { ...english, ...mailEnglish, ...insideEnglish },
+  de: { ...german, ...mailGerman, ...insideGerman },
+};
 export const LANGUAGES = { en: "English", de: "Deutsch" };
 const DAY_MS = 86_400_000;
 

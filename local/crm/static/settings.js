@@ -1,106 +1,148 @@
-// Gmail settings: connect in a popup, sharing, MailMagnet, labels, deactivate.
-import { button, element, when } from "./dom.js";
+// Gmail settings: connecting, the permissions, who sees one's mail, MailMagnet, labels, the end of it.
+import { element, field, icon, tag } from "./dom.js";
+import { connectButton, deactivate, FEATURES } from "./connecting.js";
+import { actionButton, load, skeleton } from "./states.js";
 
-const FEATURES = ["mail", "mailmagnet", "actions", "labels"];
-const LEVELS = { private: "Only me", custom: "Contacts that I share", public: "All contacts" };
+const LEVELS = ["private", "custom", "public"];
+const STARTING_LOOK_MS = 4_000;
 
-let waiting = null;
-
-// Opens Google's page and waits for the ticket; the popup is opened by the click itself, or the browser blocks it.
-async function connect(session) {
-  const popup = window.open("", "gmail-consent", "width=560,height=760");
-  if (!popup) {
-    session.say("Allow popups for this page, then try again.");
-    return;
-  }
-  // A popup that was closed never answers: a new attempt takes its place, so that one answer is claimed once.
-  waiting?.close();
-  const channel = (waiting = new BroadcastChannel("gmail-connection"));
-  try {
-    const answered = new Promise((resolve) => channel.addEventListener("message", resolve, { once: true }));
-    const { url } = await session.api.connection("POST", "/authorize", {
-      return_to: `${location.origin}/connected`,
-      features: FEATURES,
-    });
-    popup.location.replace(url);
-    const { data } = await answered;
-    if (!data.ticket) {
-      session.say(`Not connected (${data.error ?? "cancelled"}).`);
-      return;
-    }
-    await session.api.connection("POST", "/connection", { ticket: data.ticket });
-    await session.show(() => showSettings(session));
-  } finally {
-    channel.close();
-    popup.close();
-  }
-}
-
-function change(session, body) {
-  return session.show(async () => {
-    await session.api.connection("PATCH", "/connection", body);
-    return showSettings(session);
+export async function show(session) {
+  const place = load(session, skeleton(session, "card"), async () => {
+    const connection = await session.client.connection();
+    return connection.status === "absent" ? setup(session, connection) : settings(session, connection);
   });
+  return element("section", { className: "page" }, element("h1", { textContent: session.t("view.settings") }), place);
 }
 
-function sharing(session, connection) {
-  const select = element("select", { id: "sharing" });
-  for (const [level, label] of Object.entries(LEVELS)) {
-    select.add(new Option(label, level, false, level === connection.sharing.level));
-  }
-  select.addEventListener("change", () => change(session, { sharing: select.value }));
-  return element("p", {}, element("label", {}, "Colleagues see my mail with: ", select));
+// Not connected yet: what it can do, what Google will ask, and one button.
+function setup(session, connection) {
+  const { t } = session;
+  const forbidden = new Set(connection.features.missing.filter((one) => one.reason === "feature-not-allowed").map((one) => one.feature));
+  const boxes = FEATURES.map((name) => ({ name, box: element("input", { type: "checkbox", checked: !forbidden.has(name), disabled: name === "mail" || forbidden.has(name) }) }));
+  const option = ({ name, box }) => element("label", { className: "option" }, box, element("strong", { textContent: t(`feature.${name}`) }),
+    element("span", { className: "hint", textContent: forbidden.has(name) ? t("problem.feature-not-allowed.text") : t(`feature.${name}.text`) }));
+  const wanted = () => boxes.filter(({ box }) => box.checked).map(({ name }) => name);
+  return element("div", { className: "stack" },
+    element("p", { className: "quiet", textContent: t("setup.text") }),
+    connection.revocation_owed_until ? element("p", { className: "note" }, icon("clock"), t("setup.revoking")) : null,
+    element("section", { className: "card stack" }, step(1, t("setup.step1")), element("fieldset", {}, element("legend", { className: "hidden", textContent: t("setup.step1") }), boxes.map(option))),
+    element("section", { className: "card stack" }, step(2, t("setup.step2")), element("p", { className: "quiet", textContent: t("setup.step2Text") }),
+      connectButton(session, t("connect.button"), wanted, session.refresh)),
+    element("section", { className: "card" }, step(3, t("setup.step3")), element("p", { className: "quiet", textContent: t("setup.step3Text") })),
+    element("p", { className: "note good" }, icon("shield"), element("div", { textContent: t("setup.promise") })));
+}
+
+function step(number, title) {
+  return element("h2", { className: "step" }, element("span", { className: "step-number", "aria-hidden": "true", textContent: number }), title);
+}
+
+function settings(session, connection) {
+  const { t } = session;
+  if ([connection.mailmagnet.state, connection.labels.state].includes("starting")) lookAgain(session);
+  return element("div", { className: "stack" }, account(session, connection), asked(session, connection.sharing), form(session, connection),
+    element("section", { className: "card stack" }, element("h2", { textContent: t("deactivate.heading") }), element("p", { className: "quiet", textContent: t("deactivate.text") }),
+      element("div", {}, actionButton(session, t("deactivate.button"), () => deactivate(session, connection), { kind: "danger" }))));
+}
+
+// What follows at Gmail is a task's; until then the feature is starting, and this page looks again.
+function lookAgain(session) {
+  setTimeout(() => location.hash === "#/settings" && !document.querySelector("dialog[open]") && !document.querySelector(".settings.touched") && session.refresh(), STARTING_LOOK_MS);
+}
+
+function account(session, connection) {
+  const { t } = session;
+  const broken = connection.status === "reauth_required";
+  const word = connection.health?.word ?? "healthy";
+  const kinds = { healthy: "good", degraded: "warn", broken: "bad" };
+  const reauth = t.has(`reauth.${connection.reauth_reason}`) ? `reauth.${connection.reauth_reason}` : "problem.reauth-required.text";
+  return element("section", { className: "card stack" },
+    element("div", { className: "row between" }, element("div", {}, element("h2", { textContent: connection.address }),
+      element("p", { className: "quiet small", textContent: t("settings.since", { date: session.date(connection.connected_at) }) })),
+    tag(t(`health.${word}`), kinds[word], word === "healthy" ? "check" : "warning")),
+    broken ? element("div", { className: "note bad", role: "alert" }, icon("key"), element("div", { textContent: t(reauth) })) : null,
+    broken ? connectButton(session, t("problem.reauth-required.action"), connection.features.granted.length ? connection.features.granted : FEATURES, session.refresh) : null,
+    !broken && connection.health?.advice && word !== "healthy" ? element("p", { className: "note warn" }, icon("warning"), connection.health.advice) : null,
+    connection.rate_limited_until ? element("p", { className: "note warn" }, icon("clock"), t("problem.rate-limited.until", { until: session.hour(connection.rate_limited_until) })) : null,
+    element("ul", { className: "features" }, connection.features.granted.map((name) => element("li", {}, icon("check"), t(`feature.${name}`)))),
+    ...(broken ? [] : connection.features.missing.map((one) => missing(session, one))));
+}
+
+function missing(session, { feature, reason, repair }) {
+  const { t } = session;
+  const text = t(reason === "scope-missing" ? "settings.missing" : "settings.notAllowed", { feature: t(`feature.${feature}`) });
+  return element("div", { className: "stack missing" }, element("p", { className: "note warn" }, icon("key"), element("div", { textContent: text })),
+    repair ? connectButton(session, t("problem.scope-missing.action"), repair.features, session.refresh, { kind: "", icon: "key" }) : null);
 }
 
 // What the administrators' policy asks for is shown in full, and accepted just as it was shown.
-function asked(session, { asked: level, asked_terms: wider, terms: held }) {
-  if (!level && !wider) return null;
-  const terms = wider ?? held;
-  const kept = (names) => names.join(", ") || "none";
-  return element("div", { className: "asked" },
-    element("p", { textContent: "Your administrators ask you to share more:" }),
-    level ? element("p", { textContent: `Level: ${LEVELS[level]}` }) : null,
-    element("p", { textContent: `Domains kept out: ${kept([...terms.internal_domains, ...terms.excluded_domains])}; `
-      + `mail older than a contact's address: ${terms.address_time_limit ? "kept back" : "shown"}` }),
-    button("Accept", () => change(session, {
-      ...(level ? { accepted_level: level } : {}),
-      accepted_terms: terms,
-    })));
+export function asked(session, sharing) {
+  if (!sharing?.asked && !sharing?.asked_terms) return null;
+  const { t } = session;
+  const terms = sharing.asked_terms ?? sharing.terms;
+  const kept = [...terms.internal_domains, ...terms.excluded_domains].join(", ") || t("settings.noDomains");
+  return element("section", { className: "card stack asked" }, element("h2", { textContent: t("asked.title") }),
+    element("ul", { className: "bullets" }, sharing.asked ? element("li", { textContent: t("asked.level", { level: t(`sharing.${sharing.asked}`) }) }) : null,
+      element("li", { textContent: t("asked.domains", { domains: kept }) }), element("li", { textContent: t(terms.address_time_limit ? "asked.limit" : "asked.noLimit") })),
+    element("div", {}, actionButton(session, t("asked.accept"), async () => {
+      await session.client.changeConnection({ ...(sharing.asked ? { accepted_level: sharing.asked } : {}), accepted_terms: terms });
+      session.say(t("state.saved"));
+      session.refresh();
+    }, { kind: "primary", icon: "check" })));
 }
 
-function toggle(session, connection, name, label) {
-  const state = connection[name].state;
-  const next = state === "off";
-  return element("p", { className: "row" }, `${label}: ${state}`,
-    button(next ? "Turn on" : "Turn off", () => change(session, { [name]: next })));
-}
-
-function deactivate(session) {
-  return button("Deactivate", () => {
-    if (confirm("Disconnect Gmail? Notices and shares are deleted; your mail and labels stay in Gmail.")) {
-      session.show(async () => {
-        await session.api.connection("DELETE", "/connection");
-        return showSettings(session);
-      });
-    }
+function form(session, connection) {
+  const { t } = session;
+  const { sharing, mailmagnet, labels, features } = connection;
+  const may = (name) => features.granted.includes(name) && connection.status === "connected";
+  const levels = LEVELS.map((level) => element("input", { type: "radio", name: "sharing", value: level, checked: level === sharing.level, disabled: Boolean(sharing.set_by_policy) }));
+  const domains = element("input", { value: connection.excluded_domains.join(", "), autocomplete: "off" });
+  const magnet = toggle(mailmagnet.state !== "off", !may("mailmagnet"));
+  const sorting = toggle(labels.state !== "off", !may("labels") || Boolean(labels.elsewhere));
+  magnet.addEventListener("change", () => { if (!magnet.checked) sorting.checked = false; });
+  sorting.addEventListener("change", () => { if (sorting.checked) magnet.checked = true; });
+  const locale = element("select", {}, ["de", "en"].map((code) => new Option(t(`locale.${code}`), code, false, code === connection.locale)));
+  const read = () => ({ sharing: levels.find((one) => one.checked)?.value, mailmagnet: magnet.checked, labels: sorting.checked, locale: locale.value,
+    excluded_domains: domains.value.split(/[\s,;]+/).filter(Boolean) });
+  const before = read();
+  const save = actionButton(session, t("settings.save"), () => saveChanges(session, before, read()), { kind: "primary", icon: "check" });
+  const node = element("form", { className: "settings stack" },
+    element("section", { className: "card stack" }, element("fieldset", {}, element("legend", {}, element("h2", { textContent: t("settings.sharing") })),
+      element("p", { className: "hint", textContent: t("settings.sharingText") }),
+      levels.map((input) => option(input, t(`sharing.${input.value}`), t(`sharing.${input.value}.text`)))),
+      sharing.set_by_policy ? element("p", { className: "note" }, icon("lock"), t("settings.byPolicy", { level: t(`sharing.${sharing.effective}`) })) : null,
+      field(t("settings.domains"), domains, t("settings.domainsText"))),
+    element("section", { className: "card stack" }, element("h2", { textContent: t("settings.automatic") }),
+      option(magnet, t("feature.mailmagnet"), t("settings.mailmagnetText"), stateTag(session, mailmagnet)),
+      option(sorting, t("feature.labels"), labels.elsewhere ? t("problem.labels-elsewhere.text") : t("settings.labelsText"), stateTag(session, labels)),
+      field(t("settings.locale"), locale)),
+    element("div", { className: "row save-row" }, save, labels.last_sweep_at ? element("span", { className: "quiet small", textContent: t("settings.lastSweep", { at: session.when(labels.last_sweep_at) }) }) : null));
+  node.addEventListener("input", () => node.classList.add("touched"));
+  node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    save.click();
   });
+  return node;
 }
 
-export async function showSettings(session) {
-  const connection = await session.api.connection("GET", "/connection");
-  const start = () => connect(session).catch((error) => session.say(error.message));
-  const heading = element("h2", { textContent: "Gmail" });
-  if (connection.status === "absent") {
-    return element("section", {}, heading, element("p", { textContent: "Not connected." }), button("Connect Gmail", start));
-  }
-  const broken = connection.status === "reauth_required";
-  return element("section", {}, heading,
-    element("p", { textContent: `${connection.address} – ${connection.status.replaceAll("_", " ")}` }),
-    broken ? button("Connect again", start) : null,
-    connection.sharing ? sharing(session, connection) : null,
-    connection.sharing ? asked(session, connection.sharing) : null,
-    toggle(session, connection, "mailmagnet", "MailMagnet"),
-    toggle(session, connection, "labels", "Labels"),
-    element("p", { className: "quiet", textContent: `Last sweep: ${when(connection.labels.last_sweep_at)}` }),
-    deactivate(session));
+async function saveChanges(session, before, now) {
+  const changed = Object.fromEntries(Object.entries(now).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])));
+  if (Object.keys(changed).length) await session.client.changeConnection(changed);
+  session.say(session.t("state.saved"));
+  session.refresh();
+}
+
+function toggle(checked, disabled) {
+  return element("input", { type: "checkbox", role: "switch", checked, disabled });
+}
+
+function option(input, title, text, extra = null) {
+  return element("label", { className: `option ${input.type === "checkbox" ? "switch" : ""}` }, input,
+    element("span", { className: "row between" }, element("strong", { textContent: title }), extra), element("span", { className: "hint", textContent: text }));
+}
+
+function stateTag(session, { state, reason }) {
+  const kinds = { on: "good", starting: "info", failing: "bad", off: "" };
+  const node = tag(session.t(`feature.state.${state}`), kinds[state]);
+  if (reason) node.title = reason;
+  return node;
 }
