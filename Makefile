@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 20
+WORKERS ?= 2
 FUNCTIONS := oauth_callback mail_proxy magnet_ingest label_sweep
 INSTALLED := $(VENV)/.installed
 TERRAFORM_VENV := .venv-terraform
 TERRAFORM_TOOLS := $(TERRAFORM_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-gmail demo test lint types format unit integration chaos openapi volume hooks terraform-tools clean
+.PHONY: help install run run-gmail demo test lint types format unit integration chaos openapi bench bench-quick volume hooks terraform-tools clean
 
 help: ## List the targets
 	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:16} {what}") for name, what in re.findall(r"(?m)^([a-z-]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
@@ -27,8 +28,8 @@ run-gmail: $(INSTALLED) ## Run the functions on Google's own OAuth and Gmail: CL
 demo: $(INSTALLED) ## Play the main job on a local Google and end; fails if a step did not do what it says
 	@$(BIN)/python -m local.demo
 
-test: lint terraform-tools ## Check style and types, then run all tests and show the coverage of branches
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+test: lint terraform-tools ## Check style and types, then run all tests, in WORKERS processes, and show the coverage of branches
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 unit: $(INSTALLED) ## Run the tests that need no network
 	$(BIN)/python -m pytest tests/unit
@@ -56,6 +57,12 @@ format: $(INSTALLED) ## Bring the code into the agreed form
 
 openapi: $(INSTALLED) ## Write openapi.yaml from the routes
 	$(BIN)/python -m ops.openapi
+
+bench: $(INSTALLED) ## Measure every figure that the product is held to, in 15 minutes; writes bench/results/latest.md
+	@$(BIN)/python -m bench.run
+
+bench-quick: $(INSTALLED) ## The same in small sizes, in two minutes
+	@$(BIN)/python -m bench.run --quick
 
 volume: $(INSTALLED) ## Sweep 10,000 due users and dispatch among 100,000 on this machine; writes bench/results
 	$(BIN)/python -m bench.volume --users 10000

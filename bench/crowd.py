@@ -6,13 +6,13 @@ Whose mailboxes are wanted too gets an account, a grant, labels and mail of its 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from local import environment
-from local.accounts import CodeRequest
+from local.accounts import CodeRequest, Minted
 from local.crm.people import BACKEND
 from local.firestore import FirestoreServer
 from local.stack import Stack
@@ -86,7 +86,9 @@ class Crowd:
             for member in members:
                 mailbox = self._stack.google.gmail.mailbox(member.address)
                 secret = f"gmail-{member.user_id}"
-                self._stack.google.secrets.put(secret, self._grant(member.address).encode())
+                self._stack.google.secrets.put(
+                    secret, (grant(self._stack, member.address, self._scopes).refresh_token or "").encode()
+                )
                 records |= self._records(member, {"secret": secret}, {"cursor": str(mailbox.history.current_id)})
                 records |= self._work(member.user_id, due_at)
             self._fill(records)
@@ -114,16 +116,6 @@ class Crowd:
             google.gmail.person_creates_label(address, name)
         raw = f"From: {CUSTOMER}\r\nTo: {address}\r\nSubject: Hello\r\n\r\nHello!\r\n".encode()
         return Member(user_id, address, google.gmail.deliver(raw, to=address)[address])
-
-    def _grant(self, address: str) -> str:
-        """The refresh token of a consent."""
-        accounts = self._stack.google.accounts
-        account = accounts.find(address)
-        if account is None:
-            raise LookupError("this account was not made")
-        asked = CodeRequest(account.sub, self._scopes, "", None, "", nonce=None, offline=True, prompted=True)
-        minted = accounts.redeem_code(accounts.issue_code(asked, include_granted=False), "", None)
-        return minted.refresh_token or ""
 
     def _records(self, member: Member, connection: dict[str, Any], sync: dict[str, Any]) -> Records:
         """What is stored of one member; ``connection`` and ``sync`` are what differs there besides the ids."""
@@ -157,6 +149,16 @@ class Crowd:
         if not isinstance(firestore, FirestoreServer):
             raise TypeError("a crowd needs the embedded Firestore")
         firestore.fill(ROOT, records)
+
+
+def grant(stack: Stack, address: str, scopes: Sequence[str]) -> Minted:
+    """The tokens of a consent."""
+    accounts = stack.google.accounts
+    account = accounts.find(address)
+    if account is None:
+        raise LookupError("this account was not made")
+    asked = CodeRequest(account.sub, tuple(scopes), "", None, "", nonce=None, offline=True, prompted=True)
+    return accounts.redeem_code(accounts.issue_code(asked, include_granted=False), "", None)
 
 
 def work_left(stack: Stack) -> int:

@@ -39,9 +39,7 @@ def cost_of_dispatch(stack: Stack, idle: int, due: int = DUE) -> Cost:
     crowd.add_due(due)
     mark = stack.ledger.mark()
     stack.google.tasks.pause()
-    url = stack.url("/label_sweep")
-    headers = {"Authorization": f"Bearer {stack.google.tokens.mint(environment.SCHEDULER, url)}"}
-    stack.call(None, "POST", "/label_sweep/", headers=headers, timeout_s=_TIMEOUT_S).raise_for_status()
+    call_dispatch(stack)
     calls = stack.ledger.since(mark)
     stack.google.tasks.clear()
     stack.google.tasks.resume()
@@ -55,6 +53,13 @@ def cost_of_dispatch(stack: Stack, idle: int, due: int = DUE) -> Cost:
         documents_written=units["write"] + units["delete"],
         tasks=sum(call.method == "CreateTask" for call in calls),
     )
+
+
+def call_dispatch(stack: Stack) -> None:
+    """The scheduler's call, and its answer."""
+    url = stack.url("/label_sweep")
+    headers = {"Authorization": f"Bearer {stack.google.tokens.mint(environment.SCHEDULER, url)}"}
+    stack.call(None, "POST", "/label_sweep/", headers=headers, timeout_s=_TIMEOUT_S).raise_for_status()
 
 
 def main() -> int:

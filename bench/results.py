@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-_RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results"
 _PACKAGES = (
     "google-cloud-firestore",
     "google-cloud-tasks",
@@ -40,12 +40,12 @@ def table(figures: Mapping[str, Any]) -> str:
 
 def write(name: str, title: str, figures: Mapping[str, Any], text: str) -> None:
     """Writes ``results/<name>.json`` and ``.md``."""
-    _RESULTS.mkdir(exist_ok=True)
-    (_RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
     about = machine()
     where = f"{about['at']}; {about['machine']}; Python {about['python']}; load {about['load_average']:.1f}."
     packages = ", ".join(f"{one} {number}" for one, number in about["packages"].items())
-    (_RESULTS / f"{name}.md").write_text(f"# {title}\n\n{where} {packages}.\n\n{text}\n")
+    (RESULTS / f"{name}.md").write_text(f"# {title}\n\n{where} {packages}.\n\n{text}\n")
 
 
 def _shown(value: Any) -> str:

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from bench.crowd import PATTERN, Crowd, Member, encoded, work_left
+from bench.dispatch import call_dispatch
+from bench.processes import resident_mib
 from bench.results import machine, table, write
-from local import environment
 from local.stack import Stack
 
 _POLL_S = 0.5
@@ -59,13 +59,17 @@ class Volume:
         self.figures = Figures(users)
         self.members: list[Member] = []
 
-    def run(self, budget_s: float = _BUDGET_S) -> Figures:
-        """Ends when the time is over, too: ``left`` says how many were not swept by then."""
+    def run(self, budget_s: float = _BUDGET_S, *, settle: bool = True) -> Figures:
+        """Ends when the time is over, too: ``left`` says how many were not swept by then.
+
+        Without ``settle`` the tasks that read each sweep's echo are left out.
+        """
         ends_s = self._began_s + budget_s
         self._set_up()
         mark = self._stack.ledger.mark()
         self._sweep(ends_s)
-        self._settle(ends_s)
+        if settle:
+            self._settle(ends_s)
         self._count(mark)
         return self.figures
 
@@ -106,11 +110,7 @@ class Volume:
 
     def _dispatch(self) -> None:
         started_s = time.monotonic()
-        url = self._stack.url("/label_sweep")
-        token = self._stack.google.tokens.mint(environment.SCHEDULER, url)
-        headers = {"Authorization": f"Bearer {token}"}
-        answer = self._stack.call(None, "POST", "/label_sweep/", headers=headers, timeout_s=_BUDGET_S)
-        answer.raise_for_status()
+        call_dispatch(self._stack)
         self.figures.dispatching_s = time.monotonic() - started_s
 
     def _note_progress(self, swept: int, started_s: float) -> None:
@@ -157,21 +157,6 @@ class Volume:
         payloads = [one for one in self._stack.google.tasks.payload_log if b'"kind": "sweep"' in one.body]
         counted = Counter(one.url for one in payloads if "/label_sweep/" in one.url)
         return Counter({url: count for url, count in counted.items() if not url.endswith(f"/{encoded(PATTERN)}")})
-
-
-def resident_mib(group: int) -> float:
-    """What the processes of a group hold in memory, in MiB (``VmRSS`` of /proc)."""
-    total_kib = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(") ")[2].split()
-            if int(fields[2]) != group:
-                continue
-            lines = (status.parent / "status").read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total_kib += next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
-    return round(total_kib / 1024, 1)
 
 
 def main() -> int:

@@ -71,6 +71,16 @@ class FunctionProcess:
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Starts it and returns when it answers. Raises FunctionFailed."""
+        self.begin()
+        give_up_s = time.monotonic() + timeout_s
+        while not self._answers():
+            if not self.is_running or time.monotonic() > give_up_s:
+                self.kill()
+                raise FunctionFailed(f"{self.name} did not come up:\n{self._log_end()}")
+            time.sleep(0.05)
+
+    def begin(self) -> None:
+        """Starts it, and waits for nothing."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -82,12 +92,6 @@ class FunctionProcess:
                 start_new_session=True,
             )
         watchdog().guard(self._process.pid)
-        give_up_s = time.monotonic() + timeout_s
-        while not self._answers():
-            if not self.is_running or time.monotonic() > give_up_s:
-                self.kill()
-                raise FunctionFailed(f"{self.name} did not come up:\n{self._log_end()}")
-            time.sleep(0.05)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Ends it as Cloud Run does, by SIGTERM; kills what is left after the time. Doing it twice does nothing."""
