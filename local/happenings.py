@@ -92,7 +92,8 @@ class Happenings:
         last = newer[-1].number if newer else mark
         shown = newer[-_MOST_AT_ONCE:]
         rows = [{**asdict(line), "at": line.at.isoformat()} for line in shown]
-        return {"mark": last, "missed": last - mark - len(shown), "happenings": rows}
+        now = self._clock.now().isoformat()
+        return {"now": now, "mark": last, "missed": last - mark - len(shown), "happenings": rows}
 
     def note_request(self, method: str, url: str, status: int, took_s: float) -> None:
         """A request of the CRM's page to a public function; what Google's own services ask is told by them."""
