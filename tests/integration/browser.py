@@ -54,17 +54,23 @@ def missing() -> str:
     return f"SKIPPED LOUDLY: no Chromium here (apt-get install chromium, or CHROMIUM=path); looked for {NAMES}"
 
 
+_running: list[Browser] = []
+
+
 @contextmanager
 def started_browser() -> Iterator[Browser]:
-    """Chromium, as long as the block lasts; skips where there is none."""
+    """Chromium, as long as the block lasts; within another such block the same one. Skips where there is none."""
     if reason := missing():
         pytest.skip(reason)
+    if _running:
+        yield _running[0]
+        return
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(_FLAGS))
+        _running.append(playwright.chromium.launch(executable_path=chromium_path(), args=list(_FLAGS)))
         try:
-            yield browser
+            yield _running[0]
         finally:
-            browser.close()
+            _running.pop().close()
 
 
 @dataclass

@@ -30,7 +30,7 @@ export function button(label, action, { icon: name, kind = "", ...properties } =
 
 // A link to another place of this page: `hash` begins with #/.
 export function link(label, hash, { icon: name, ...properties } = {}) {
-  return element("a", { href: hash, ...properties }, name ? icon(name) : null, label);
+  return element("a", { href: hash, ...properties }, name ? icon(name) : null, name ? element("span", { textContent: label }) : label);
 }
 
 export function list(items, render, empty) {
@@ -69,12 +69,14 @@ export function people(addresses) {
   return (addresses ?? []).map((one) => one.name || one.address).join(", ");
 }
 
+const SPACING = "body{margin:16px 20px;line-height:1.5}body>:first-child{margin-top:0}";
+
 // A mail's HTML comes sanitised; this frame is the second wall: no scripts, no forms, an origin of its own. How to show
 // the mail, the answer itself says.
 export function mailFrame({ html, frame: { csp, sandbox, style } }, title = "Mail") {
   const frame = element("iframe", { title, className: "mail", referrerPolicy: "no-referrer" });
   frame.setAttribute("sandbox", sandbox);
   frame.srcdoc = `<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">
-<meta http-equiv="Content-Security-Policy" content="${csp}"><style>${style}</style><body>${html}`;
+<meta http-equiv="Content-Security-Policy" content="${csp}"><style>${SPACING}${style}</style><body>${html}`;
   return frame;
 }
