@@ -11,7 +11,7 @@ from common import clock, health, sharing
 from common.auth import Caller
 from common.directory import refresh_user
 from common.health import Facts, FeatureState, Health, Language, Word
-from common.model import Connection, ConnectionStatus, Feature, Policy, SharingLevel, SharingTerms
+from common.model import Category, Connection, ConnectionStatus, Feature, Policy, SharingLevel, SharingTerms
 from common.oauth import SCOPES, granted_features
 from common.paging import parse_page, seal_page
 from common.store.client import Versioned, store
@@ -77,10 +77,14 @@ class MailMagnetState(msgspec.Struct, kw_only=True):
 
 
 class LabelsState(msgspec.Struct, kw_only=True):
-    """``elsewhere`` names the user of the same mailbox for whom labels are on, since one at a time may have them."""
+    """``elsewhere`` names the user of the same mailbox for whom labels are on, since one at a time may have them.
+
+    ``refused`` are the categories for which Gmail makes no label; mail of the others is filed.
+    """
 
     state: FeatureState = "off"
     reason: str = ""
+    refused: list[Category] = []
     last_sweep_at: datetime | None = None
     pending_since: datetime | None = None
     elsewhere: str = ""
@@ -245,6 +249,7 @@ def _labels(facts: Facts, now: datetime) -> LabelsState:
     return LabelsState(
         state=health.labels_state(facts, now),
         reason=health.labels_refusal(facts),
+        refused=list(health.refused_labels(facts)),
         last_sweep_at=facts.live_sync.last_sweep_at if facts.live_sync else None,
         pending_since=facts.live_work.due_at if facts.live_work and facts.live_work.due_at <= now else None,
         elsewhere="" if owner == facts.connection.user_id else owner,

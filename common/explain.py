@@ -20,7 +20,7 @@ from common.errors import NotFound
 from common.gmail.client import Gmail
 from common.gmail.results import Message
 from common.health import Language
-from common.labels import NAMES
+from common.label_names import name_of, refused
 from common.magnet import allowed
 from common.model import IN_INBOX, LABELLED, OUTSIDE, Category, Connection, Contact, Deal, DealState, Notice, Sweep
 from common.noticing import FIELDS, HEADERS, For, files_labels, load_categories, parse_arrival
@@ -30,7 +30,7 @@ from common.sweep_review import Place, place_of
 
 Reason = Literal[
     "mailmagnet-off", "not-incoming", "not-a-contact", "not-noticed", "undone", "moved-by-hand", "kept-out-by-filter",
-    "unverified", "labels-off", "waiting", "closing-this-month", "open-deals", "won-deal", "no-deals",
+    "unverified", "labels-off", "label-refused", "waiting", "closing-this-month", "open-deals", "won-deal", "no-deals",
 ]  # fmt: skip
 _SWEEPS_LOOKED_AT: Final = 20
 _BY_CATEGORY: Final[Mapping[Category, Reason]] = {
@@ -80,6 +80,10 @@ _TEXTS: Final[Mapping[Reason, tuple[str, str]]] = {
     "waiting": (
         "It is from {contacts} and will be sorted anew with the next sweep, within about ten minutes.",
         "Sie ist von {contacts} und wird beim nächsten Einsortieren neu eingeordnet, in etwa zehn Minuten.",
+    ),
+    "label-refused": (
+        'It is from {contacts} and belongs under "{label}", a label that Gmail does not make at present.',
+        "Sie ist von {contacts} und gehört unter „{label}“, ein Label, das Gmail zurzeit nicht anlegt.",
     ),
     "closing-this-month": (
         'It is under "{label}" because {contacts} has an open deal that closes this month: {deal}.',
@@ -149,6 +153,7 @@ class Facts:
     labels_on: bool
     file_unverified: bool
     sweep: Sweep | None = None
+    refused: Collection[Category] = ()
 
     @property
     def place(self) -> str:
@@ -171,7 +176,7 @@ def plan_reason(facts: Facts) -> Reason:
         return "unverified" if in_inbox else "waiting"
     belongs_in_inbox = facts.category is Category.NONE
     if facts.place != facts.category and not (in_inbox and belongs_in_inbox):
-        return "waiting"
+        return "label-refused" if facts.category in facts.refused else "waiting"
     return _BY_CATEGORY[facts.category]
 
 
@@ -187,10 +192,10 @@ def explain(context: Context, mail_id: str, open_mailbox: Callable[[], Gmail]) -
     whose = allowed(context)
     if notice is None or notice.value.mailbox_key != connection.mailbox_key or whose is None:
         return _explain_unnoticed(open_mailbox(), mail_id, whose)
-    return _explain_noticed(notice, whose)
+    return _explain_noticed(notice, whose, refused(connection, context.sync.value if context.sync else None))
 
 
-def _explain_noticed(held: Versioned[Notice], whose: For) -> Explanation:
+def _explain_noticed(held: Versioned[Notice], whose: For, lacking: Collection[Category]) -> Explanation:
     notice = held.value
     meaning = _meaning(notice.from_address, whose)
     facts = Facts(
@@ -199,6 +204,7 @@ def _explain_noticed(held: Versioned[Notice], whose: For) -> Explanation:
         files_labels(whose),
         whose.policy.file_unverified,
         _find_sweep(notice.mail_id, whose.connection),
+        lacking,
     )
     reason: Reason = plan_reason(facts)
     if reason == "no-deals" and meaning is None:
@@ -279,7 +285,7 @@ def plan_text(
     deal = next((row.title or row.id for row in considered if row.decides), "")
 
     def say(language: Language, text: str) -> str:
-        label = NAMES[language][category] if category in LABELLED else ""
+        label = name_of(category, language) if category in LABELLED else ""
         return text.format(contacts=names, deal=deal, label=label)
 
     english, german = _TEXTS[reason]

@@ -20,13 +20,14 @@ from common.drain import Outcome, drain
 from common.errors import BadRequest
 from common.gmail.client import Gmail, open_gmail
 from common.keys import random_token
-from common.labels import apply_labels, lacking
+from common.label_names import lacking
+from common.labels import apply_labels
 from common.magnet import allowed, running
-from common.model import Category, Connection, Feature, Move, Notice, Policy, Sweep
+from common.model import LABELLED, Category, Connection, Feature, Move, Notice, Policy, Sweep
 from common.noticing import For, files_labels
 from common.oauth import granted_features
 from common.store.client import Batch, Context, Lost, Versioned, store
-from common.sweep_plan import RETURNS_WITHIN, Plan, Step, plan_steps, plan_sweep
+from common.sweep_plan import RETURNS_WITHIN, Plan, Step, plan_possible, plan_steps, plan_sweep
 
 # Firestore takes 500 writes in one commit; each piece has a record of the sweep and a sync record besides.
 PIECE: Final = 400
@@ -106,7 +107,8 @@ class Claimed:
 class Filer:
     """Moves mail in one mailbox. ``connection`` is kept up to date; ``is_complete``: all was done that was planned.
 
-    Without ``keep_record`` no record of a sweep is made: an undo.
+    ``refused`` are categories for which Gmail makes no label: their mail stays where it lies. Without ``keep_record``
+    no record of a sweep is made: an undo.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Filer:
         self.connection = connection
         self.is_complete = True
         self.moved = 0
+        self.refused: frozenset[Category] = frozenset()
         self._gmail = gmail
         self._policy = policy
         self._keep_record = keep_record
@@ -127,7 +130,7 @@ class Filer:
         return self._record.value.sweep_id if self._record else ""
 
     def heal(self, *, verify: bool = False) -> None:
-        """Makes the labels that lack. Raises Lost where the connection has changed meanwhile."""
+        """Makes the labels that lack, as far as Gmail does. Raises Lost where the connection has changed meanwhile."""
         if verify or lacking(self.connection.value):
             self.connection = apply_labels(self.connection, self._gmail, verify=verify)
 
@@ -143,7 +146,8 @@ class Filer:
         """Writes the intents of one piece, and settles what stays; plans anew where a record has changed meanwhile."""
         for _ in range(TRIES):
             held = {notice.value.mail_id: notice for notice in notices}
-            planned = plan(notice.value for notice in notices)
+            planned, refused = plan_possible(plan(notice.value for notice in notices), lacking(self.connection.value))
+            self.refused |= refused
             if not planned.moves and not planned.staying:
                 return Claimed()
             try:
@@ -219,6 +223,10 @@ class Filer:
             raise Lost
 
     def _modify(self, step: Step) -> None:
+        if step.target in LABELLED and not step.add:
+            # Gone since it was claimed, and refused.
+            self.is_complete = False
+            return
         self._gmail.batch_modify(step.mail_ids, add=sorted(step.add), remove=sorted(step.remove))
 
     def settle_begun(self) -> None:
@@ -235,14 +243,15 @@ class Filer:
             self.is_complete = False
 
 
-def forget_overtaken(user_id: str) -> bool:
+def forget_overtaken(user_id: str, refused: Collection[Category] = ()) -> bool:
     """Forgets what earlier sweeps meant to do with mail that a hand has moved since. To be called after a drain.
 
+    So it does with mail meant for one of the ``refused`` labels, which have gone meanwhile: it may go elsewhere then.
     False where a sweep may still be about to do it: only the open intent has its step taken back then.
     """
     is_over = True
     for notice in store().notices.open_intents(user_id):
-        if not notice.value.pinned:
+        if not notice.value.pinned and notice.value.intent not in refused:
             continue
         if notice.version is None or notice.version > clock.now() - STEP_WITHIN:
             is_over = False

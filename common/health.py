@@ -5,14 +5,16 @@ Texts for people, in German and English, stand here; codes are stable.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from common import sharing
+from common import label_names, sharing
 from common.membership import is_mailbox_allowed
 from common.model import (
     LABELLED,
+    Category,
     Connection,
     ConnectionStatus,
     Feature,
@@ -81,9 +83,10 @@ _TEXTS: Final[dict[str, tuple[Word, str, str]]] = {
     ),
     "labels-refused": (
         "degraded",
-        "Gmail takes no more labels of ours: delete labels that you no longer need; it is tried again by itself.",
-        "Gmail nimmt keine Labels von uns mehr an: Löschen Sie Labels, die Sie nicht mehr brauchen; es wird von selbst "
-        "wiederholt.",
+        "Gmail does not make our label {labels}: delete labels that you no longer need, or rename the one that has its "
+        "name; other mail is filed, and it is tried again by itself.",
+        "Gmail legt unser Label {labels} nicht an: Löschen Sie Labels, die Sie nicht mehr brauchen, oder benennen Sie "
+        "das um, das seinen Namen hat; andere E-Mails werden einsortiert, und es wird von selbst wiederholt.",
     ),
     "labels-scope-missing": (
         "degraded",
@@ -197,7 +200,8 @@ def judge(facts: Facts, now: datetime, language: Language = "en") -> Health:
             word, english, german = _TEXTS[reason]
             if reason == "reauth-required":
                 english, german = _REAUTH_ADVICE.get(facts.connection.reauth_reason, (english, german))
-            return Health(word, reason, german if language == "de" else english)
+            advice = german if language == "de" else english
+            return Health(word, reason, advice.format(labels=_names(refused_labels(facts), facts.connection.locale)))
     return Health("healthy")
 
 
@@ -236,7 +240,16 @@ def is_passing_over(sync: Sync, now: datetime) -> bool:
 
 def labels_refusal(facts: Facts) -> str:
     """Why Gmail makes no label for this connection, where labels are on and one lacks; else empty."""
-    return facts.live_sync.labels_error if facts.connection.labels and facts.live_sync else ""
+    return facts.live_sync.labels_error if facts.live_sync and refused_labels(facts) else ""
+
+
+def refused_labels(facts: Facts) -> tuple[Category, ...]:
+    """The categories whose mail waits for a label that Gmail does not make."""
+    return label_names.refused(facts.connection, facts.sync)
+
+
+def _names(categories: Iterable[Category], locale: str) -> str:
+    return ", ".join(f"“{label_names.name_of(one, locale)}”" for one in categories)
 
 
 def is_mailbox_taken(facts: Facts) -> bool:

@@ -30,6 +30,7 @@ from common.filing import (
 )
 from common.gmail.client import Gmail
 from common.keys import keys
+from common.label_names import lacking
 from common.magnet import running
 from common.magnet_tasks import plan_slot
 from common.model import Category, Connection, Notice, Sender, Work
@@ -47,7 +48,8 @@ _ECHO_WITHIN: Final = timedelta(seconds=30)
 class Outcome(StrEnum):
     """IDLE: nothing is due. PASSED: nothing may be done. WAITING: MailMagnet has not come to the end of the history.
 
-    After UNFINISHED the work stays, and a task should go on soon.
+    After UNFINISHED the work stays, and a task should go on soon; after REFUSED, which is all but what Gmail makes no
+    label for, it stays for the next dispatch.
     """
 
     IDLE = "idle"
@@ -55,6 +57,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"
     DONE = "done"
     UNFINISHED = "unfinished"
+    REFUSED = "refused"
 
 
 def sweep(user_id: str, generation: str = "") -> Outcome:
@@ -111,13 +114,16 @@ class _Sweep:
         return outcome
 
     def _run(self) -> Outcome:
-        forget_overtaken(self._user_id)
         self._filer.heal()
+        forget_overtaken(self._user_id, lacking(self._filer.connection.value))
+        after = ""
         while True:
             work = store().work.load(self._user_id)
             if work is None:
                 return Outcome.DONE
-            senders = store().senders.unsettled(self._user_id, self._whose.connection.mailbox_key, limit=_MOST_SENDERS)
+            senders = store().senders.unsettled(
+                self._user_id, self._whose.connection.mailbox_key, after=after, limit=_MOST_SENDERS
+            )
             # Anew, and on the day that it is by now: who was marked meanwhile, at the turn of a month perhaps, is read
             # above. Before their mails are read: what they are settled as is what all of their mails were filed by.
             self._decisions = Decisions(self._whose, clock.today(self._whose.policy.time_zone))
@@ -133,7 +139,9 @@ class _Sweep:
             has_more = len(senders) == _MOST_SENDERS
             self._finish(work, senders, has_more=has_more)
             if not has_more:
-                return Outcome.DONE
+                return Outcome.REFUSED if self._filer.refused else Outcome.DONE
+            # Who waits for a label would be found again and again; the work stays, and whoever is marked meanwhile.
+            after = senders[-1].value.address if self._filer.refused else ""
 
     def _file(self, addresses: Iterable[str]) -> bool:
         """Files what lies in the inbox unfiled, and whatever came from ``addresses``. False where time runs out."""
@@ -156,14 +164,20 @@ class _Sweep:
         return planned
 
     def _finish(self, work: Versioned[Work], senders: list[Versioned[Sender]], *, has_more: bool) -> None:
-        """Settles the senders and the work together. Raises Lost where somebody has set work since it was read."""
+        """Settles the senders and the work together. Raises Lost where somebody has set work since it was read.
+
+        Not those whose label Gmail makes not: their mail, and the work, waits for it.
+        """
+        refused = self._filer.refused
         with store().batch() as batch:
             for sender in senders:
+                if self._decisions.category(sender.value.address) in refused:
+                    continue
                 meaning = self._decisions.of(sender.value.address)
                 contact_ids = meaning.contact_ids if meaning else ()
                 category = self._decisions.category(sender.value.address)
                 store().senders.update(sender, batch, category=category.value, contact_ids=contact_ids)
-            if has_more:
+            if has_more or refused:
                 store().work.update(work, batch, due_at=clock.now())
             else:
                 store().work.delete(self._user_id, version=work.version, batch=batch)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -63,14 +63,23 @@ def plan_sweep(
     return Plan(tuple(moves), tuple(staying), frozenset(old))
 
 
+def plan_possible(plan: Plan, lacking: Collection[Category]) -> tuple[Plan, frozenset[Category]]:
+    """The plan without the moves to labels that are not there, and which those are."""
+    moves = tuple(move for move in plan.moves if move.target not in lacking)
+    return replace(plan, moves=moves), frozenset(Category(move.target) for move in plan.moves) & frozenset(lacking)
+
+
 def plan_steps(plan: Plan, label_ids: Mapping[str, str]) -> list[Step]:
-    """The plan as calls of batchModify, one a target and 1,000 mails. ``label_ids`` is by category."""
+    """The plan as calls of batchModify, one a target and 1,000 mails. ``label_ids`` is by category.
+
+    A step whose label is not there puts nothing on, and cannot be done.
+    """
     ours = frozenset(label_ids[category] for category in LABELLED if category in label_ids)
     steps: list[Step] = []
     for category in LABELLED:
         ids = [move.mail_id for move in plan.moves if move.target == category]
-        label = label_ids.get(category, "")
-        steps += _steps(category, ids, frozenset({label}), (ours | {INBOX}) - {label})
+        labels = frozenset({label_ids[category]} if category in label_ids else ())
+        steps += _steps(category, ids, labels, (ours | {INBOX}) - labels)
     homeless = [move.mail_id for move in plan.moves if move.target == Category.NONE]
     young = [mail_id for mail_id in homeless if mail_id not in plan.old]
     steps += _steps(Category.NONE, young, frozenset({INBOX}), ours)

@@ -20,13 +20,15 @@ from common.errors import Conflict, NotFound, RetryableConflict
 from common.filing import PIECE, TRIES, Filer, drained, filing_for, pin
 from common.gmail.client import Gmail
 from common.history import INBOX
+from common.label_names import lacking, refused
+from common.labels import LabelRefused
 from common.magnet import Magnet, running
 from common.model import IN_INBOX, LABELLED, OUTSIDE, Category, Connection, Move, Notice, Sender, Sweep, Work
 from common.noticing import For, files_labels, our_labels
 from common.paging import parse_page, seal_page
 from common.store.client import Context, Lost, Versioned, store
 from common.sweep import NOTICES_PAGE, Decisions, Page, load_pages
-from common.sweep_plan import Plan
+from common.sweep_plan import Plan, plan_possible
 
 _SENDERS_PAGE: Final = 1000
 _SWEEPS_PAGE: Final = 20
@@ -104,7 +106,8 @@ def preview(context: Context, gmail: Gmail) -> PreviewAnswer:
     moved = [one.address for one in senders if decisions.category(one.address) != one.category]
     page = next(load_pages(whose.connection, moved), [])
     decisions.load(notice.value.from_address for notice in page)
-    planned = decisions.plan(notice.value for notice in page)
+    sync = current.sync.value if current and current.sync else None
+    planned, _ = plan_possible(decisions.plan(notice.value for notice in page), refused(whose.connection, sync))
     moves = _shown(planned.moves)
     return PreviewAnswer(moves=moves, counts=_counts(moves), more=len(page) >= NOTICES_PAGE)
 
@@ -171,8 +174,13 @@ def _restore(held: Sweep, connection: Versioned[Connection], magnet: Magnet, gma
     user_id = connection.value.user_id
     former = {move.mail_id: move for move in held.moves}
     filer = Filer(connection, magnet.whose.policy, gmail, keep_record=False)
-    filer.heal()
-    filer.file(_load_notices(user_id, list(former)), partial(plan_undo, former))
+    notices = _load_notices(user_id, list(former))
+    back_to = {move.target for move in plan_undo(former, (notice.value for notice in notices)).moves}
+    filer.heal(verify=not back_to.isdisjoint(LABELLED))
+    if not back_to.isdisjoint(lacking(filer.connection.value)):
+        # All of it or nothing: what is left would never be put back.
+        raise LabelRefused
+    filer.file(notices, partial(plan_undo, former))
     if not filer.is_complete:
         raise Lost
     if filer.moved and drained(store().load_context(user_id), gmail) is None:

@@ -132,10 +132,16 @@ class Senders(Owned[Sender]):
         for piece in pieces(contact_ids):
             yield from self._of_all_users(where(group, "contact_ids", "array_contains_any", piece))
 
-    def unsettled(self, user_id: str, mailbox_key: str, *, limit: int = 300) -> list[Versioned[Sender]]:
-        """The user's senders of this mailbox whose mail a sweep has still to look at, in no particular order."""
+    def unsettled(
+        self, user_id: str, mailbox_key: str, *, after: str = "", limit: int = 300
+    ) -> list[Versioned[Sender]]:
+        """The user's senders of this mailbox whose mail a sweep has still to look at, in no particular order.
+
+        ``after`` is the address of the last one read.
+        """
         query = where(self._collection(user_id), "mailbox_key", "==", mailbox_key)
-        return self._fetch(where(query, "category", "==", "").order_by(NAME), limit)
+        query = where(query, "category", "==", "").order_by(NAME)
+        return self._fetch(query, limit, [self.reference(user_id, after)] if after else None)
 
     def _of_all_users(self, query: Any) -> Iterator[tuple[str, Versioned[Sender]]]:
         start_after: list[Any] | None = None

@@ -8,20 +8,23 @@ import pytest
 
 from local.faults import Fault
 from local.stack import Stack
-from tests.integration.magnet_rig import gmail_calls, unpushed
+from tests.integration.magnet_rig import counted, gmail_calls, unpushed
 from tests.integration.sweep_rig import (
     CLOSING,
     CUSTOMERS,
+    EMILY,
     JONAS,
     MIA,
     OPEN,
     OURS,
     arrive,
+    calls_of_sweep,
     change_deal,
     connection,
     filed,
     hand,
     has_work,
+    label_id,
     load_directory,
     modifies,
     place,
@@ -80,6 +83,7 @@ def test_refused_label_is_told_until_it_is_made(stack: Stack) -> None:
 
     assert ("degraded", "labels-refused") == (refused["health"]["word"], refused["health"]["reason"])
     assert ("failing", "label-refused") == (refused["labels"]["state"], refused["labels"]["reason"])
+    assert 3 == len(refused["labels"]["refused"])
     assert "delete labels" in refused["health"]["advice"]
     assert {"INBOX"} == place(stack, mail)
 
@@ -91,15 +95,84 @@ def test_refused_label_is_told_until_it_is_made(stack: Stack) -> None:
     assert {CLOSING} == place(stack, mail)
 
 
-def test_labels_made_before_the_refusal_are_kept(stack: Stack) -> None:
-    """Where Gmail takes one label and no second, the one is known as ours."""
-    load_directory(stack)
-    stack.connect("anna")
-    stack.faults.inject(Fault("gmail", "users.labels.create", status=400, count=1000, skip=1))
-    stack.switch_on("anna", mailmagnet=True, labels=True)
-    stack.catch_up(within_s=60)
+def rename(stack: Stack, before: str, after: str) -> None:
+    stack.google.gmail.person_renames_label(stack.people["anna"].email, label_id(stack, before), after)
 
-    assert ["closing_this_month"] == list(connection(stack)["label_ids"])
+
+def refuse_one(stack: Stack) -> None:
+    """The user deletes the label for open deals, and gives both of its names to our two others."""
+    stack.google.gmail.person_deletes_label(stack.people["anna"].email, label_id(stack, OPEN))
+    rename(stack, CLOSING, OPEN)
+    rename(stack, CUSTOMERS, f"{OPEN} (CRM)")
+    stack.settle()
+
+
+def test_one_refused_label_leaves_the_others_at_work(sorted_mailbox: Stack) -> None:
+    """Mail for two labels is filed while Gmail makes no third; health names it, and its mail waits in the inbox."""
+    stack = sorted_mailbox
+    refuse_one(stack)
+    mails = [filed(stack, sender) for sender in (MIA, JONAS, EMILY)]
+    seen = [stack.labels_of("anna", mail) - {"UNREAD"} for mail in mails]
+    told, preview = shown(stack), stack.ask("anna", "GET", "/mail_proxy/sweep/preview")
+    why = stack.ask("anna", "GET", f"/mail_proxy/messages/{mails[1]}/category")
+
+    assert [{OPEN}, {"INBOX"}, {f"{OPEN} (CRM)"}] == seen
+    assert ("failing", ["open_deals"]) == (told["labels"]["state"], told["labels"]["refused"])
+    assert ("labels-refused", True) == (told["health"]["reason"], f"“{OPEN}”" in told["health"]["advice"])
+    assert ([], "label-refused") == (preview["moves"], why["reason"])
+
+    stack.google.gmail.person_renames_label(
+        stack.people["anna"].email, connection(stack)["label_ids"]["customers"], "X"
+    )
+    sweep(stack)
+
+    assert {f"{OPEN} (CRM)"} == stack.labels_of("anna", mails[1]) - {"UNREAD"}
+    assert ("healthy", False) == (shown(stack)["health"]["word"], has_work(stack))
+
+
+def test_mail_that_waits_for_a_refused_label_moves_nothing_else_again(sorted_mailbox: Stack) -> None:
+    """While its label is refused, each sweep asks for it anew and moves nothing; whose deal changes is followed."""
+    stack = sorted_mailbox
+    mail = filed(stack, MIA)
+    refuse_one(stack)
+    change_deal(stack, "d-01", state="lost")
+    filed(stack, JONAS)
+    assert {"INBOX"} == place(stack, mail) - {OPEN}
+
+    calls = calls_of_sweep(stack)
+
+    assert (0, 1) == (modifies(calls), counted(calls)["history.list"])
+
+
+def test_label_that_goes_and_is_refused_in_the_middle_of_a_sweep(sorted_mailbox: Stack) -> None:
+    """What was about to go there stays, goes elsewhere when its deal does, and no hand is seen in it."""
+    stack = sorted_mailbox
+    mails = [arrive(stack, sender) for sender in (MIA, JONAS)]
+    with while_calling(stack, "users.messages.batchModify", lambda: refuse_one(stack)):
+        sweep(stack)
+    seen = [stack.labels_of("anna", mail) - {"UNREAD"} for mail in mails]
+    change_deal(stack, "d-02", state="won")
+    sweep(stack)
+
+    assert [{OPEN}, {"INBOX"}] == seen
+    assert ({f"{OPEN} (CRM)"}, "customers", False) == (
+        stack.labels_of("anna", mails[1]) - {"UNREAD"},
+        *state(stack, mails[1])[::2],
+    )
+
+
+def test_what_was_filed_under_a_label_that_is_refused_now_cannot_be_undone(sorted_mailbox: Stack) -> None:
+    """An undo that would put mail back under it does nothing, and says why."""
+    stack = sorted_mailbox
+    mail = filed(stack, JONAS)
+    change_deal(stack, "d-02", state="won")
+    sweep(stack)
+    last = sweeps(stack)[0]["id"]
+    refuse_one(stack)
+    answer = stack.call("anna", "POST", f"/mail_proxy/sweeps/{last}/undo")
+
+    assert (400, "label-refused") == (answer.status_code, answer.json()["code"])
+    assert {f"{OPEN} (CRM)"} == stack.labels_of("anna", mail) - {"UNREAD"}
 
 
 def test_labels_turned_off_are_no_trouble(stack: Stack) -> None:

@@ -349,6 +349,7 @@ def test_senders_still_to_be_looked_at_are_found(store: Store) -> None:
     store.senders.create("anna", sender("settled@x.example", category="customers"))
     store.senders.create("anna", sender("foreign@x.example", mailbox_key="another"))
     assert ["new@x.example"] == [one.value.address for one in store.senders.unsettled("anna", BOX)]
+    assert [] == store.senders.unsettled("anna", BOX, after="new@x.example")
 
 
 def test_notices_of_senders_are_paged(store: Store) -> None:

@@ -72,7 +72,7 @@ def test_a_connection_that_works_is_healthy() -> None:
         (facts(sync={"watch_expires_at": NOW + timedelta(days=4, hours=23)}), "degraded", "watch-not-renewed"),
         (facts(sync={"caught_up_at": NOW - timedelta(hours=30)}), "degraded", "not-caught-up"),
         (facts(connection={"label_ids": {}}), "degraded", "labels-slow-start"),
-        (facts(sync={"labels_error": "label-refused"}), "degraded", "labels-refused"),
+        (facts(connection={"label_ids": {}}, sync={"labels_error": "label-refused"}), "degraded", "labels-refused"),
         (facts(sync={"last_error": "policy"}), "degraded", "mailmagnet-failing"),
         (facts(sync={"watch_expires_at": None}), "degraded", "mailmagnet-slow-start"),
         (facts(sync={"generation": "older"}), "degraded", "mailmagnet-slow-start"),
@@ -153,9 +153,19 @@ def test_what_passes_is_no_trouble() -> None:
         mailbox=Mailbox(mailbox_key="k", retry_after=NOW),
     )
     retried = facts(sync={"parked": (Parked(mail_id="m", attempts=9, first_failed_at=NOW - timedelta(minutes=59)),)})
-    refused_once = facts(connection={"labels": False}, sync={"labels_error": "label-refused"})
+    refused_once = facts(connection={"labels": False, "label_ids": {}}, sync={"labels_error": "label-refused"})
     assert {"healthy"} == {health.judge(one, NOW).word for one in (fresh, retried, refused_once)}
     assert "starting" == health.magnet_state(fresh, NOW)
+
+
+def test_refused_labels_are_named() -> None:
+    """What to do names the labels that Gmail does not make, as the connection's language calls them."""
+    made = {"closing_this_month": "L1"}
+    refused = facts(connection={"label_ids": made, "locale": "de"}, sync={"labels_error": "label-refused"})
+
+    assert "our label “Offene Deals”, “Kunden”:" in health.judge(refused, NOW).advice
+    assert ("open_deals", "customers") == health.refused_labels(refused)
+    assert "failing" == health.labels_state(refused, NOW)
 
 
 def test_labels_start_until_all_three_exist() -> None:
