@@ -150,6 +150,24 @@ Handler = Callable[[Call], Response]
 
 
 @dataclass(frozen=True)
+class Wire:
+    """What the description tells of a route beyond its types: names of headers, and media types that are not JSON.
+
+    ``takes`` are headers that it reads, ``gives`` those of its answer. ``media`` is the answer's type, ``page`` that of
+    a problem which people see, ``body`` the request's.
+    """
+
+    takes: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    media: str = ""
+    page: str = ""
+    body: str = ""
+
+
+FILE: Final = Wire(media="*/*", gives=("Content-Disposition",))
+
+
+@dataclass(frozen=True)
 class Route:
     method: str
     template: str
@@ -164,13 +182,19 @@ class Route:
     files: bool = False
     keyed: bool = False
     accepts: bool = False
+    problems: tuple[str, ...] = ()
+    wire: Wire = Wire()
 
 
 class App:
-    """The routes of one function. Calling it answers a request; it raises nothing."""
+    """The routes of one function. Calling it answers a request; it raises nothing.
 
-    def __init__(self, name: str) -> None:
+    ``examples`` are the fields of its Structs as the description shows them.
+    """
+
+    def __init__(self, name: str, examples: Mapping[Any, Mapping[str, Any]] | None = None) -> None:
         self.name = name
+        self.examples = dict(examples or {})
         self.routes: list[Route] = []
         log.silence_libraries()
         # functions-framework imports the entry point within its application, which answers some paths by itself.
@@ -190,17 +214,19 @@ class App:
         files: bool = False,
         keyed: bool = False,
         accepts: bool = False,
+        problems: tuple[str, ...] = (),
+        wire: Wire | None = None,
     ) -> Callable[[Handler], Handler]:
         """Registers a handler. ``body``, ``answer`` and ``query`` are msgspec types: openapi.yaml comes from them.
 
         For it alone: ``files`` may come beside the body, as multipart; ``keyed`` requests have an Idempotency-Key; what
-        takes longer is answered 202 where it ``accepts``.
+        takes longer is answered 202 where it ``accepts``; ``problems`` are its own codes, besides those of its kind.
         """
         pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
 
         def register(handler: Handler) -> Handler:
             summary = (handler.__doc__ or "").strip().partition("\n")[0]
-            described = (body, answer, summary, status, query, files, keyed, accepts)
+            described = (body, answer, summary, status, query, files, keyed, accepts, problems, wire or Wire())
             self.routes.append(Route(method, template, who, handler, pattern, *described))
             return handler
 

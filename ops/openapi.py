@@ -9,6 +9,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -37,12 +38,23 @@ def load_apps() -> list[App]:
     return apps
 
 
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes lists of plain values in one line."""
+
+    def represent_list(self, data: list[Any]) -> yaml.Node:
+        is_plain = all(isinstance(one, str | int | float | bool) for one in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=is_plain)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+
+
 def render() -> str:
     """openapi.yaml as it has to be."""
     described = document(load_apps(), title="Gmail inside any CRM", prefixed=True)
     # Through JSON, so that nothing is shared and written as an anchor.
     plain = json.loads(json.dumps(described))
-    return f"{_HEAD}{yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)}"
+    return f"{_HEAD}{yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)}"
 
 
 def main(arguments: list[str]) -> int:

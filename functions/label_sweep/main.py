@@ -13,7 +13,9 @@ from werkzeug import Response
 from common import announcing, sweep_errands, user_changes, web
 from common import dispatch as dispatching
 
-app = web.App("label_sweep")
+_EXAMPLES = {sweep_errands.Errand: {"user": "anna", "generation": "Zm9vYmFy"}}
+
+app = web.App("label_sweep", _EXAMPLES)
 SCHEDULER = web.service("scheduler_service_account", "label_sweep_url")
 TASKS = web.service("tasks_service_account", "label_sweep_url")
 

@@ -6,6 +6,8 @@ do stands in ``common.errands``, ``common.watching`` and ``common.webhook``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 import functions_framework
 from werkzeug import Response
@@ -13,13 +15,19 @@ from werkzeug import Response
 from common import errands, log, watching, web, webhook
 from common.errors import TooLarge
 
-app = web.App("magnet_ingest")
+_EXAMPLES: dict[Any, dict[str, Any]] = {
+    "application/json": {"body": {"message": {"data": "eyJlbWFpbEFkZHJlc3MiOiAi…", "messageId": "1"}}},
+    errands.Errand: {"kind": "drain", "user": "anna", "generation": "Zm9vYmFy"},
+    webhook.News: {"kind": "notice", "user": "anna", "generation": "Zm9vYmFy", "mail": "18df3a5c0b7e1d42"},
+}
+
+app = web.App("magnet_ingest", _EXAMPLES)
 PUSH = web.service("push_service_account", "magnet_ingest_url")
 SCHEDULER = web.service("scheduler_service_account", "magnet_ingest_url")
 TASKS = web.service("tasks_service_account", "magnet_ingest_url")
 
 
-@app.route("POST", "/", PUSH, status=204)
+@app.route("POST", "/", PUSH, status=204, wire=web.Wire(body="application/json"))
 def take_push(call: web.Call) -> Response:
     """Pub/Sub's push of one mailbox. Acknowledged, unless the trouble is our own: a nack slows everybody's."""
     try:
@@ -49,7 +57,14 @@ def renew(_call: web.Call) -> Response:
     return web.no_content()
 
 
-@app.route("POST", "/deliver", TASKS, body=webhook.News, status=204)
+@app.route(
+    "POST",
+    "/deliver",
+    TASKS,
+    body=webhook.News,
+    status=204,
+    problems=("webhook-failing", "webhook-unreachable"),
+)
 def deliver(call: web.Call) -> Response:
     """A task that tells the CRM's webhook of one notice or status. 503 has the queue try again."""
     news = call.errand(webhook.News)

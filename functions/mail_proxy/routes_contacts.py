@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from werkzeug import Response
 
-from common import contact_share, downloads, shared_mail, timeline_api, web
+from common import contact_share, downloads, problem_codes, shared_mail, timeline_api, web
 from common.colleagues import View, in_threads, load_visible_contact
 from common.contact_details import contact_row, deal_contact, deal_row, load_details
 from common.directory import directory
@@ -22,19 +22,36 @@ from common.timeline import Loaded, load_timeline
 
 # A deal with more contacts shows the mails of the first ones: each address makes Gmail's search longer.
 _MOST_CONTACTS = 20
+_MAIL = "/contacts/{id}/emails/{owner}/{message_id}"
 
 
 def register(app: web.App) -> None:
     """Adds the routes."""
-    emails, answer = timeline_api.EmailsBody, timeline_api.ContactEmailsAnswer
-    app.route("POST", "/contacts/{id}/emails", web.USER, body=emails, answer=answer)(show_contact)
-    app.route("POST", "/deals/{id}/emails", web.USER, body=emails, answer=timeline_api.DealEmailsAnswer)(show_deal)
-    mail = "/contacts/{id}/emails/{owner}/{message_id}"
-    app.route("GET", mail, web.USER, query=LookQuery, answer=timeline_api.SharedMessageAnswer)(show_mail)
-    app.route("GET", f"{mail}/attachments/{{part_id}}", web.USER)(show_attachment)
-    share = "/contacts/{id}/share"
-    app.route("PUT", share, web.USER, body=contact_share.ShareBody, answer=contact_share.ShareAnswer)(share_contact)
-    app.route("DELETE", share, web.USER, status=204)(unshare_contact)
+    _register_timelines(app)
+    _register_mails(app)
+    _register_shares(app)
+
+
+def _register_timelines(app: web.App) -> None:
+    asked, told = timeline_api.EmailsBody, timeline_api.ContactEmailsAnswer
+    codes = problem_codes.TIMELINE
+    app.route("POST", "/contacts/{id}/emails", web.USER, body=asked, answer=told, problems=codes)(show_contact)
+    of_deal = timeline_api.DealEmailsAnswer
+    app.route("POST", "/deals/{id}/emails", web.USER, body=asked, answer=of_deal, problems=codes)(show_deal)
+
+
+def _register_mails(app: web.App) -> None:
+    mail, told, codes = _MAIL, timeline_api.SharedMessageAnswer, problem_codes.SHARED_MAIL
+    app.route("GET", mail, web.USER, query=LookQuery, answer=told, problems=codes)(show_mail)
+    app.route("GET", f"{mail}/attachments/{{part_id}}", web.USER, wire=web.FILE, problems=codes)(show_attachment)
+
+
+def _register_shares(app: web.App) -> None:
+    path, codes = "/contacts/{id}/share", problem_codes.SHARE
+    asked, told = contact_share.ShareBody, contact_share.ShareAnswer
+    refused = (*codes, "not-connected", "addresses-changed")
+    app.route("PUT", path, web.USER, body=asked, answer=told, problems=refused)(share_contact)
+    app.route("DELETE", path, web.USER, status=204, problems=codes)(unshare_contact)
 
 
 def show_contact(call: web.Call) -> Response:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
+import jsonschema_rs
 import msgspec
+import pytest
 import yaml
 from werkzeug import Response
 
-from common import web
-from common.openapi import document
+from common import errors, web
+from common.openapi import codes_of, document
+from common.problem_codes import CATALOGUE
 from ops import openapi
 
 
@@ -27,10 +32,18 @@ class _Query(msgspec.Struct):
     page: int = 1
 
 
-def _app() -> web.App:
-    app = web.App("shop")
+class _Answer(msgspec.Struct):
+    things: list[_Body]
+    more: bool = False
 
-    @app.route("PUT", "/things/{id}", web.USER, body=_Body, query=_Query, status=204)
+
+_EXAMPLES: dict[Any, dict[str, Any]] = {_Body: {"name": "cup"}}
+
+
+def _app() -> web.App:
+    app = web.App("shop", _EXAMPLES)
+
+    @app.route("PUT", "/messages/{id}", web.USER, body=_Body, query=_Query, status=204, problems=("not-found",))
     def put(_: web.Call) -> Response:
         """Puts a thing.
 
@@ -43,7 +56,7 @@ def _app() -> web.App:
         """Works."""
         raise AssertionError
 
-    @app.route("POST", "/mails", web.USER, body=_Body, answer=_Body, files=True, keyed=True, accepts=True)
+    @app.route("POST", "/mails", web.USER, body=_Body, answer=_Answer, files=True, keyed=True, accepts=True)
     def send(_: web.Call) -> Response:
         """Sends."""
         raise AssertionError
@@ -53,9 +66,9 @@ def _app() -> web.App:
 
 def test_a_route_is_described_by_what_it_registers() -> None:
     """Summary, path and query parameters, body and status come from the registration."""
-    put = document([_app()], title="Shop")["paths"]["/things/{id}"]["put"]
+    put = document([_app()], title="Shop")["paths"]["/messages/{id}"]["put"]
 
-    assert ("Puts a thing.", [{"crm": []}], {"204", "default"}) == (
+    assert ("Puts a thing.", [{"crm": []}], {"204", "400", "401", "403", "404", "413", "500", "503", "default"}) == (
         put["summary"],
         put["security"],
         put["responses"].keys(),
@@ -71,7 +84,7 @@ def test_files_keys_and_later_answers_are_described() -> None:
     send = document([_app()], title="Shop")["paths"]["/mails"]["post"]
     schema = {"$ref": "#/components/schemas/_Body"}
 
-    assert {"200", "202", "default"} == send["responses"].keys()
+    assert ["200", "202"] == [status for status in send["responses"] if status < "3"]
     assert [("Idempotency-Key", "header", True)] == [
         (one["name"], one["in"], one["required"]) for one in send["parameters"]
     ]
@@ -92,7 +105,7 @@ def test_limits_of_a_body_are_told() -> None:
 
 def test_paths_of_several_functions_stand_below_their_names() -> None:
     """Together, each function's paths begin with its name."""
-    assert {"/shop/things/{id}", "/shop/tasks", "/shop/mails"} == document([_app()], title="Shop", prefixed=True)[
+    assert {"/shop/messages/{id}", "/shop/tasks", "/shop/mails"} == document([_app()], title="Shop", prefixed=True)[
         "paths"
     ].keys()
 
@@ -134,7 +147,146 @@ def test_descriptions_are_not_indented() -> None:
 
 def test_problems_say_when_to_come_again() -> None:
     """Every route's problem may carry Retry-After."""
-    paths = document([_app()], title="Shop")["paths"]
+    described = document([_app()], title="Shop")
+    problem = described["components"]["responses"]["Problem"]
 
-    told = [operation["responses"]["default"]["headers"] for path in paths.values() for operation in path.values()]
-    assert [{"Retry-After"}] * 3 == [set(headers) for headers in told]
+    told = [operation["responses"] for path in described["paths"].values() for operation in path.values()]
+    assert [{"$ref": "#/components/responses/Problem"}] * 3 == [one["default"] for one in told]
+    assert [["Retry-After"]] * 4 == [list(one["503"]["headers"]) for one in told] + [list(problem["headers"])]
+
+
+def test_a_route_names_the_codes_of_its_problems() -> None:
+    """Each status has its codes: those of the route's kind, and its own."""
+    answers = document([_app()], title="Shop")["paths"]["/messages/{id}"]["put"]["responses"]
+
+    told = {status: answers[status]["content"]["application/problem+json"]["schema"] for status in ("400", "404")}
+    assert {
+        "400": ["invalid-json", "invalid-body", "invalid-query"],
+        "404": ["not-found"],
+    } == {status: schema["allOf"][1]["properties"]["code"]["enum"] for status, schema in told.items()}
+
+
+def test_examples_are_made_of_those_of_what_is_nested() -> None:
+    """An answer's example has all its fields: the nested ones by their own examples, the rest by their defaults."""
+    answers = document([_app()], title="Shop")["paths"]["/mails"]["post"]["responses"]
+
+    assert {"things": [{"name": "cup"}], "more": False} == answers["200"]["content"]["application/json"]["example"]
+
+
+def test_an_example_that_does_not_fit_is_refused() -> None:
+    """No description is made with an example that its type does not take, or without one that it needs."""
+    app = _app()
+    app.examples = {_Body: {"name": "far too long a name"}}
+    with pytest.raises(msgspec.ValidationError):
+        document([app], title="Shop")
+    app.examples = {_Body: {}}
+    with pytest.raises(msgspec.ValidationError):
+        document([app], title="Shop")
+
+
+def test_answers_always_have_all_their_fields() -> None:
+    """What has a default in code is required in an answer, and stays optional in what is taken."""
+    described = document([_app()], title="Shop")
+    query = described["paths"]["/messages/{id}"]["put"]["parameters"][1]
+
+    assert ["things", "more"] == described["components"]["schemas"]["_Answer"]["required"]
+    assert (False, 1) == (query["required"], query["schema"]["default"])
+
+
+def _contents(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What goes in and what comes out, by where it stands; problems apart."""
+    for path in described["paths"].values():
+        for operation in path.values():
+            name = operation["operationId"]
+            for media, content in operation.get("requestBody", {}).get("content", {}).items():
+                yield f"{name} {media}", content
+            for status, answer in operation["responses"].items():
+                for media, content in answer.get("content", {}).items():
+                    if status < "3":
+                        yield f"{name} {status} {media}", content
+
+
+def test_every_request_and_answer_has_an_example_of_its_schema() -> None:
+    """Each body and each success has an example, and JSON ones fulfil their schemas, times and dates included."""
+    described = yaml.safe_load(openapi.TARGET.read_text())
+    contents = dict(_contents(described))
+    checked = {where: one for where, one in contents.items() if "json" in where or "form-data" in where}
+
+    wrong = {}
+    for where, one in checked.items():
+        schema = {**one["schema"], "components": described["components"]}
+        validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+        found = [error.message for error in validator.iter_errors(one["example"])]
+        if found:
+            wrong[where] = found
+    assert ([], {}) == ([where for where, one in contents.items() if "example" not in one], wrong)
+    assert len(checked) > 60
+
+
+def test_times_are_described_as_times() -> None:
+    """What is called a time or a day is a date-time or a date in every schema."""
+    schemas = yaml.safe_load(openapi.TARGET.read_text())["components"]["schemas"]
+    forms = {
+        f"{name}.{field}": re.findall(r"'format': '([^']*)'", str(schema))
+        for name, one in schemas.items()
+        for field, schema in one.get("properties", {}).items()
+        if re.search(r"_(at|on|until)$", field) or field == "at"
+    }
+
+    assert {} == {field: found for field, found in forms.items() if found not in (["date-time"], ["date"])}
+    assert len(forms) > 40
+
+
+def test_downloads_say_what_they_are() -> None:
+    """A source is message/rfc822, an attachment of any type; both come with a file's name."""
+    paths = yaml.safe_load(openapi.TARGET.read_text())["paths"]
+    files = {
+        path: (list(answer["content"]), list(answer["headers"]))
+        for path, methods in paths.items()
+        if path.endswith(("/raw", "/attachments/{part_id}"))
+        for answer in [methods["get"]["responses"]["200"]]
+    }
+
+    assert {
+        "/mail_proxy/messages/{id}/raw": (["message/rfc822"], ["Content-Disposition"]),
+        "/mail_proxy/messages/{id}/attachments/{part_id}": (["*/*"], ["Content-Disposition"]),
+        "/mail_proxy/contacts/{id}/emails/{owner}/{message_id}/attachments/{part_id}": (
+            ["*/*"],
+            ["Content-Disposition"],
+        ),
+    } == files
+
+
+def _raised() -> set[tuple[str, int]]:
+    """The codes of all problems that the product makes, with their statuses, read from its source."""
+    kinds: dict[str, Any] = {
+        name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.Problem)
+    }
+    found: set[tuple[str, int]] = set()
+    used: set[str] = set()
+    for source in [*(openapi.ROOT / "common").rglob("*.py"), *(openapi.ROOT / "functions").rglob("*.py")]:
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+                named = node.args[0] if node.args else None
+                if isinstance(named, ast.Constant) and isinstance(named.value, str):
+                    found.add((named.value, int(kinds[node.func.id].status)))
+                    continue
+            if isinstance(node, ast.Name) and source.name != "errors.py":
+                used.add(node.id)
+    return found | {
+        (one.code, int(one.status)) for one in kinds.values() if one.__name__ in used and one.code in CATALOGUE
+    }
+
+
+def test_the_catalogue_has_every_code_that_is_raised() -> None:
+    """Each code in the source stands in the catalogue with its status."""
+    known = {(code, status) for code, (statuses, _) in CATALOGUE.items() for status in statuses}
+
+    assert set() == _raised() - known
+
+
+def test_every_code_of_the_catalogue_is_some_routes() -> None:
+    """Each code in the catalogue is named by a route, or is not of one route."""
+    named = {code for app in openapi.load_apps() for route in app.routes for code in codes_of(route)}
+
+    assert {"method-not-allowed"} == CATALOGUE.keys() - named
