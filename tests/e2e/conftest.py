@@ -43,7 +43,7 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def sit(browser: Browser, stack: Stack) -> Iterator[Sit]:
-    """Opens the page for a person: ``sit("Anna Berger", locale="de")``; nothing may have gone wrong in it at the end."""
+    """Opens the page for a person: ``sit("Anna Berger", locale="de")``; nothing may go wrong in it."""
     with ExitStack() as desks:
 
         def one(person: str | None = None, **options: Any) -> Desk:

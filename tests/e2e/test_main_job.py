@@ -38,7 +38,7 @@ def answer(desk: Desk, text: str, file: Path) -> None:
 
 
 def test_the_main_job(stack: Stack, sit: Sit, tmp_path: Path) -> None:
-    """Anna connects, switches on, reads and answers a customer, shares it with Ben, and deactivates, by clicking alone."""
+    """Anna connects, switches on, reads and answers a customer, shares it with Ben, and deactivates, by clicks."""
     offer = tmp_path / "Angebot.pdf"
     offer.write_bytes(b"%PDF-1.7 offer")
     desk = sit("Anna Berger")

@@ -1,5 +1,5 @@
 // One contact: details, deals, category and why, sharing, and the mail of all colleagues with it, merged by time.
-import { avatar, button, element, icon, link, tag } from "./dom.js";
+import { avatar, button, element, icon, link, option, tag } from "./dom.js";
 import { compose } from "./composing.js";
 import { mailRow, moreButton } from "./inbox.js";
 import { actionButton, empty, load, skeleton } from "./states.js";
@@ -49,7 +49,6 @@ function factsOf(session, { contact, category, deals }, id) {
 function sharing(session, contact, id) {
   const { t, client } = session;
   const toggle = element("input", { type: "checkbox", role: "switch", checked: Boolean(contact.shared) });
-  const hint = element("span", { className: "hint", textContent: t("contact.shareHint") });
   toggle.addEventListener("change", async () => {
     toggle.disabled = true;
     try {
@@ -63,7 +62,7 @@ function sharing(session, contact, id) {
       toggle.disabled = false;
     }
   });
-  return element("label", { className: "option switch" }, toggle, element("strong", { textContent: t("contact.share", { name: contact.name }) }), hint);
+  return option(toggle, t("contact.share", { name: contact.name }), t("contact.shareHint"));
 }
 
 function timelineOf(shown, page, first) {

@@ -47,6 +47,15 @@ export function field(label, control, hint = "") {
   return element("div", { className: "field" }, element("label", { htmlFor: control.id, textContent: label }), control, note);
 }
 
+// One of several, or on and off, with its explanation; the control is called by the title alone.
+export function option(input, title, text, extra = null) {
+  const hint = element("span", { className: "hint", id: `hint-${(option.count = (option.count ?? 0) + 1)}`, textContent: text });
+  input.setAttribute("aria-label", title);
+  input.setAttribute("aria-describedby", hint.id);
+  return element("label", { className: `option ${input.getAttribute("role") === "switch" ? "switch" : ""}` }, input,
+    element("span", { className: "row between" }, element("strong", { textContent: title }), extra), hint);
+}
+
 // The time as people say it, with the whole of it for who points at it.
 export function time(session, at) {
   return at

@@ -1,5 +1,5 @@
 // Gmail settings: connecting, the permissions, who sees one's mail, MailMagnet, labels, the end of it.
-import { element, field, icon, tag } from "./dom.js";
+import { element, field, icon, option, tag } from "./dom.js";
 import { connectButton, deactivate, FEATURES } from "./connecting.js";
 import { actionButton, load, skeleton } from "./states.js";
 
@@ -19,13 +19,12 @@ function setup(session, connection) {
   const { t } = session;
   const forbidden = new Set(connection.features.missing.filter((one) => one.reason === "feature-not-allowed").map((one) => one.feature));
   const boxes = FEATURES.map((name) => ({ name, box: element("input", { type: "checkbox", checked: !forbidden.has(name), disabled: name === "mail" || forbidden.has(name) }) }));
-  const option = ({ name, box }) => element("label", { className: "option" }, box, element("strong", { textContent: t(`feature.${name}`) }),
-    element("span", { className: "hint", textContent: forbidden.has(name) ? t("problem.feature-not-allowed.text") : t(`feature.${name}.text`) }));
+  const row = ({ name, box }) => option(box, t(`feature.${name}`), t(forbidden.has(name) ? "problem.feature-not-allowed.text" : `feature.${name}.text`));
   const wanted = () => boxes.filter(({ box }) => box.checked).map(({ name }) => name);
   return element("div", { className: "stack" },
     element("p", { className: "quiet", textContent: t("setup.text") }),
     connection.revocation_owed_until ? element("p", { className: "note" }, icon("clock"), t("setup.revoking")) : null,
-    element("section", { className: "card stack" }, step(1, t("setup.step1")), element("fieldset", {}, element("legend", { className: "hidden", textContent: t("setup.step1") }), boxes.map(option))),
+    element("section", { className: "card stack" }, step(1, t("setup.step1")), element("fieldset", {}, element("legend", { className: "hidden", textContent: t("setup.step1") }), boxes.map(row))),
     element("section", { className: "card stack" }, step(2, t("setup.step2")), element("p", { className: "quiet", textContent: t("setup.step2Text") }),
       connectButton(session, t("connect.button"), wanted, session.refresh)),
     element("section", { className: "card" }, step(3, t("setup.step3")), element("p", { className: "quiet", textContent: t("setup.step3Text") })),
@@ -64,14 +63,20 @@ function account(session, connection) {
     !broken && connection.health?.advice && word !== "healthy" ? element("p", { className: "note warn" }, icon("warning"), connection.health.advice) : null,
     connection.rate_limited_until ? element("p", { className: "note warn" }, icon("clock"), t("problem.rate-limited.until", { until: session.hour(connection.rate_limited_until) })) : null,
     element("ul", { className: "features" }, connection.features.granted.map((name) => element("li", {}, icon("check"), t(`feature.${name}`)))),
-    ...(broken ? [] : connection.features.missing.map((one) => missing(session, one))));
+    broken ? null : missing(session, connection.features.missing));
 }
 
-function missing(session, { feature, reason, repair }) {
+// What was not allowed at Google is asked for in one go.
+function missing(session, features) {
   const { t } = session;
-  const text = t(reason === "scope-missing" ? "settings.missing" : "settings.notAllowed", { feature: t(`feature.${feature}`) });
-  return element("div", { className: "stack missing" }, element("p", { className: "note warn" }, icon("key"), element("div", { textContent: text })),
-    repair ? connectButton(session, t("problem.scope-missing.action"), repair.features, session.refresh, { kind: "", icon: "key" }) : null);
+  const repairable = features.filter((one) => one.repair);
+  const row = ({ feature, reason }) => element("li", { textContent:
+    t(reason === "scope-missing" ? "settings.missing" : "settings.notAllowed", { feature: t(`feature.${feature}`) }) });
+  if (!features.length) return null;
+  return element("div", { className: "stack missing" },
+    element("div", { className: "note warn" }, icon("key"), element("ul", {}, features.map(row))),
+    repairable.length ? connectButton(session, t("problem.scope-missing.action"), repairable.flatMap((one) => one.repair.features), session.refresh,
+      { kind: "", icon: "key" }) : null);
 }
 
 // What the administrators' policy asks for is shown in full, and accepted just as it was shown.
@@ -133,11 +138,6 @@ async function saveChanges(session, before, now) {
 
 function toggle(checked, disabled) {
   return element("input", { type: "checkbox", role: "switch", checked, disabled });
-}
-
-function option(input, title, text, extra = null) {
-  return element("label", { className: `option ${input.type === "checkbox" ? "switch" : ""}` }, input,
-    element("span", { className: "row between" }, element("strong", { textContent: title }), extra), element("span", { className: "hint", textContent: text }));
 }
 
 function stateTag(session, { state, reason }) {

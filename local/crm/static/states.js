@@ -5,6 +5,12 @@ const SLOW_MS = 3_500;
 const LONGEST_WAIT_S = 300;
 const MENDED_IN_SETTINGS = new Set(["not-connected", "reauth-required", "scope-missing", "mailmagnet-required", "feature-not-allowed"]);
 
+// Codes that mean the same to a reader.
+const SAME = { "mail-too-large": "message-too-large", "body-too-large": "message-too-large", "connection-changed-meanwhile": "changed",
+  "policy-changed-meanwhile": "changed", "addresses-changed": "changed", "terms-not-asked": "changed", "level-not-asked": "changed",
+  "code-refused": "invalid-ticket", "invalid-state": "invalid-ticket", "grant-ended-meanwhile": "invalid-ticket",
+  "too-many-attachments": "attachment-unreadable", "missing-token": "invalid-token", "scopes-missing": "scope-missing" };
+
 // Grey shapes of what will come, so that nothing jumps: "rows", "card" or "mail".
 export function skeleton(session, kind = "rows", count = 8) {
   const line = (width) => element("span", { className: "bone", style: `width:${width}%` });
@@ -32,7 +38,8 @@ export function isOffline(error) {
 export function explain(session, error) {
   const { t } = session;
   const code = isOffline(error) ? (navigator.onLine ? "unreachable" : "offline") : (error.code ?? "page-error");
-  const kind = t.has(`problem.${code}.title`) ? code : error.retryable ? "temporary" : "general";
+  const known = SAME[code] ?? code;
+  const kind = t.has(`problem.${known}.title`) ? known : error.status === 429 ? "rate-limited" : error.retryable ? "temporary" : "general";
   const until = error.retryAfterS ? session.hour(Date.now() + error.retryAfterS * 1000) : "";
   const icons = { "rate-limited": "clock", offline: "cloud", unreachable: "cloud", "not-found": "search",
     "not-connected": "mail", "reauth-required": "key", "scope-missing": "key", temporary: "clock" };

@@ -186,7 +186,7 @@ export default {
   "connect.blocked": "Ihr Browser hat das Fenster blockiert. Öffnen Sie die Seite von Google selbst:",
   "connect.open": "Seite von Google öffnen",
   "connect.done": "Gmail ist verbunden.",
-  "connect.error.access_denied": "Sie haben bei Google abgelehnt. Verbunden wurde nichts.",
+  "connect.error.consent-denied": "Sie haben bei Google abgelehnt. Verbunden wurde nichts.",
   "connect.error.other": "Das hat nicht geklappt ({code}). Verbunden wurde nichts; bitte versuchen Sie es erneut.",
   "settings.since": "verbunden seit {date}",
   "settings.missing": "Für „{feature}“ fehlt eine Berechtigung, die Sie bei Google nicht gegeben haben.",

@@ -186,7 +186,7 @@ export default {
   "connect.blocked": "Your browser has blocked the window. Open Google's page yourself:",
   "connect.open": "Open Google's page",
   "connect.done": "Gmail is connected.",
-  "connect.error.access_denied": "You refused at Google. Nothing was connected.",
+  "connect.error.consent-denied": "You refused at Google. Nothing was connected.",
   "connect.error.other": "That did not work ({code}). Nothing was connected; please try again.",
   "settings.since": "connected since {date}",
   "settings.missing": "“{feature}” lacks a permission that you have not given at Google.",

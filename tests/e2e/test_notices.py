@@ -1,0 +1,85 @@
+"""Notices in the browser: the badge and the list follow arriving mail by themselves."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from local.stack import Stack
+from tests.e2e.conftest import Sit
+from tests.e2e.desk import Desk
+from tests.integration.magnet_rig import start_magnet
+
+pytestmark = pytest.mark.integration
+
+MIA = "Mia Schneider <mia@customer.example>"
+
+
+def rows(desk: Desk) -> Locator:
+    return desk.page.locator(".notice")
+
+
+def unread(desk: Desk) -> Locator:
+    return desk.page.locator(".nav-notices .badge")
+
+
+def test_a_notice_comes_by_itself(stack: Stack, sit: Sit) -> None:
+    """While the list is open a customer's mail appears in it, with who wrote it, a word, and a badge; others do not."""
+    start_magnet(stack)
+    desk = sit("Anna Berger", place="#/notices")
+    expect(desk.page.get_by_text("Nothing new.", exact=True)).to_be_visible()
+    stack.mail("anna", "Rita <rita@elsewhere.example>", "Bewerbung")
+    stack.mail("anna", MIA, "Twelve desks")
+
+    expect(rows(desk)).to_have_count(1)
+    expect(rows(desk)).to_contain_text("Mia Schneider")
+    expect(rows(desk)).to_contain_text("Twelve desks")
+    expect(unread(desk)).to_contain_text("1")
+    desk.hears("Mia Schneider has written.")
+    desk.page.locator("#toasts").get_by_role("button", name="Open").click()
+    expect(desk.page.get_by_role("heading", name="Twelve desks")).to_be_visible()
+
+
+def test_notices_are_seen_one_by_one_and_all_at_once(stack: Stack, sit: Sit) -> None:
+    """What is marked as seen leaves the new ones and the badge, and stays among all; a doubtful sender is marked."""
+    start_magnet(stack)
+    stack.mail("anna", MIA, "Twelve desks")
+    stack.mail("anna", MIA, "New bank account", auth="fail")
+    stack.mail("anna", "Lena Krüger <lena@krueger-energie.example>", "Lamps")
+    stack.settle()
+    desk = sit("Anna Berger", place="#/notices")
+    expect(rows(desk)).to_have_count(3)
+    expect(rows(desk).filter(has_text="New bank account")).to_contain_text("Sender not verified")
+    desk.shot("notices")
+
+    rows(desk).filter(has_text="Twelve desks").get_by_role("button", name="Mark as seen").click()
+    expect(rows(desk)).to_have_count(2)
+    expect(unread(desk)).to_contain_text("2")
+    desk.press("Mark all as seen")
+    expect(desk.page.get_by_text("Nothing new.", exact=True)).to_be_visible()
+    expect(unread(desk)).to_have_count(0)
+    desk.link("All")
+    expect(rows(desk)).to_have_count(3)
+
+
+def test_without_mailmagnet_the_way_to_it_is_shown(stack: Stack, sit: Sit) -> None:
+    """Who has not connected is led to connecting, who has MailMagnet off to the settings; then notices come by themselves."""
+    desk = sit("Anna Berger", place="#/notices")
+    expect(desk.page.get_by_role("link", name="Connect Gmail")).to_be_visible()
+    stack.connect("anna")
+    desk.page.reload()
+    desk.settle()
+
+    expect(desk.page.get_by_text("MailMagnet is off.")).to_be_visible()
+    expect(desk.page.get_by_role("link", name="Open the settings")).to_be_visible()
+
+
+def test_notices_in_german(stack: Stack, sit: Sit) -> None:
+    """In German every word is German, and none is missing."""
+    start_magnet(stack)
+    stack.mail("anna", MIA, "Zwölf Tische", auth="fail")
+    stack.settle()
+    desk = sit("Anna Berger", place="#/notices", locale="de-DE")
+
+    expect(rows(desk)).to_contain_text("Absender nicht bestätigt")
+    expect(desk.page.get_by_role("button", name="Alle als gesehen markieren")).to_be_visible()
