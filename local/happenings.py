@@ -105,7 +105,8 @@ class Happenings:
         ms = round((call.ended_s - call.started_s) * 1000)
         if kind := _FROM_LEDGER.get(call.service):
             method = call.method.removeprefix("users.")
-            self.add(kind, method, call.mailbox, status=call.status, units=call.units, ms=ms)
+            units = call.units if kind == "gmail" else 0
+            self.add(kind, method, call.mailbox, status=call.status, units=units, ms=ms)
         elif (call.service, call.method) == ("pubsub", "push"):
             self.add("push", "push", "magnet_ingest", status=call.status, ms=ms)
 

@@ -21,7 +21,7 @@ def card(desk: Desk, heading: str) -> Locator:
 
 
 def test_a_sweep_is_seen_before_and_after_and_taken_back(stack: Stack, sit: Sit) -> None:
-    """The preview says what then happens; undone, the mails are back and kept; released, the next sweep has them again."""
+    """The preview says what then happens; undone, the mails are back and kept; released, a sweep has them again."""
     start_labels(stack)
     mail_id = stack.mail("anna", MIA, "Twelve desks")
     stack.mail("anna", EMILY, "Invoice")
@@ -53,7 +53,7 @@ def test_a_sweep_is_seen_before_and_after_and_taken_back(stack: Stack, sit: Sit)
 
 
 def test_why_a_mail_is_where_it_is(stack: Stack, sit: Sit) -> None:
-    """The rule's sentence stands there with the deal that decided, in the reader's language; also for who moved it by hand."""
+    """The rule stands there as a sentence, with the deal that decided, in the reader's language; so does a hand."""
     start_labels(stack)
     mail_id = stack.mail("anna", MIA, "Twelve desks")
     stack.settle()

@@ -63,7 +63,7 @@ def test_notices_are_seen_one_by_one_and_all_at_once(stack: Stack, sit: Sit) -> 
 
 
 def test_without_mailmagnet_the_way_to_it_is_shown(stack: Stack, sit: Sit) -> None:
-    """Who has not connected is led to connecting, who has MailMagnet off to the settings; then notices come by themselves."""
+    """Who has not connected is led to connecting, who has MailMagnet off to the settings."""
     desk = sit("Anna Berger", place="#/notices")
     expect(desk.page.get_by_role("link", name="Connect Gmail")).to_be_visible()
     stack.connect("anna")

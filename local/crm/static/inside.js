@@ -6,6 +6,7 @@ import { watch } from "./notices.js";
 
 const EVERY_MS = 1000;
 const MOST_LINES = 250;
+const PHONE_PX = 760;
 const ICONS = { request: "user", gmail: "mail", oauth: "key", secret: "lock", firestore: "book", task_created: "plus",
   task_run: "check", push: "bell", job: "clock", webhook: "send", done: "star" };
 const SUMS = ["gmail", "units", "firestore", "tasks", "pushes", "polls"];
@@ -26,6 +27,8 @@ export async function start(session, { panel, tools }) {
     panel.hidden = !open;
     opener.setAttribute("aria-expanded", String(open));
     localStorage.setItem("inside", open ? "open" : "closed");
+    // On a phone it covers everything: what is under it is out of reach, too.
+    for (const one of panel.parentNode.querySelectorAll(":scope > .bar, :scope > .nav, :scope > main")) one.inert = open && innerWidth <= PHONE_PX;
     if (open) panel.querySelector("h2").focus();
     else if (panel.contains(document.activeElement) || document.activeElement === document.body) opener.focus();
   };
@@ -38,18 +41,19 @@ export async function start(session, { panel, tools }) {
 }
 
 function wantsOpen() {
-  return (localStorage.getItem("inside") ?? (innerWidth >= 1400 ? "open" : "closed")) === "open" && innerWidth > 760;
+  return (localStorage.getItem("inside") ?? (innerWidth >= 1400 ? "open" : "closed")) === "open" && innerWidth > PHONE_PX;
 }
 
 function content(session, panel, signal, close) {
   const { t } = session;
   const clock = element("span", { className: "quiet small" });
+  const second = new Intl.DateTimeFormat(session.language, { timeStyle: "medium" });
   const sums = element("dl", { className: "sums" });
   const feed = element("ol", { className: "feed", tabIndex: 0, "aria-label": t("inside.feed") });
   const story = new Story(session, feed, sums);
   const clear = button(t("inside.clear"), () => story.clear(), { kind: "quiet small" });
   follow(panel, signal, (told) => {
-    clock.textContent = t("inside.clock", { at: session.whenExactly(told.now) });
+    clock.textContent = t("inside.clock", { at: `${session.date(told.now)}, ${second.format(new Date(told.now))}` });
     story.add(told);
   });
   return [
@@ -148,5 +152,5 @@ function line(session, one, count) {
         element("code", { textContent: what }), count),
       one.where ? element("code", { className: "feed-where", textContent: one.where }) : null,
       one.fields.length ? element("div", { className: "feed-fields", textContent: one.fields.join(", ") }) : null,
-      element("div", { className: "feed-notes" }, element("time", { dateTime: one.at, textContent: session.hour(one.at) }), notes ? ` · ${notes}` : "")));
+      element("div", { className: "feed-notes" }, element("time", { dateTime: one.at, textContent: session.when(one.at) }), notes ? ` · ${notes}` : "")));
 }

@@ -4,7 +4,7 @@ import { moreOf } from "./paging.js";
 import { actionButton, ask, empty, load, skeleton } from "./states.js";
 
 const SHOWN_AT_FIRST = 8;
-const NAMED = 50;
+const NAMED = 20;
 
 export async function show(session, { parts: [first, id] }) {
   return first === "why" && id ? why(session, id) : overview(session);

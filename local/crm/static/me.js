@@ -37,8 +37,8 @@ function sharing(session, { sharing: state, address }) {
   const { t } = session;
   if (!state) return null;
   return element("section", { className: "card stack" }, element("h2", { textContent: t("me.sharing") }),
-    element("p", { className: "row" }, icon("share"), element("span", { textContent: t(`me.sharing.${state.effective}`, { address }) }),
-      state.set_by_policy ? tag(t("me.byPolicy"), "info", "lock") : null),
+    element("p", { className: "sharing-line" }, icon("share"), element("span", { textContent: t(`me.sharing.${state.effective}`, { address }) }),
+      state.set_by_policy && !state.asked ? tag(t("me.byPolicy"), "info", "lock") : null),
     element("div", {}, link(t("me.change"), "#/settings", { className: "button small" })));
 }
 

@@ -5,40 +5,50 @@ import { actionButton, empty, load, skeleton } from "./states.js";
 
 // Asking again costs one read in Firestore while nothing is new. A CRM with many users asks every half minute.
 const EVERY_S = 3;
+const LOOK_AGAIN_MS = 8_000;
 const PAGE = 20;
 
 let current = null;
 
-// Watches until `signal` aborts, and rests while nobody looks. What has come is told to `document` as an event.
+// Watches until `signal` aborts, and rests while nobody looks. Who is not connected is asked for nothing but that.
 export function watch(session, signal) {
   let running = null;
-  let failed = false;
-  const known = new Set();
-  const begin = () => {
+  let looking = null;
+  const known = { ids: null };
+  const rest = () => {
     running?.stop();
+    clearTimeout(looking);
     running = null;
-    failed = false;
+  };
+  const begin = async () => {
+    rest();
     if (signal.aborted || document.hidden) return;
+    const connected = await session.client.connection({ signal }).then((one) => one.status !== "absent", () => false);
+    if (signal.aborted || running) return;
+    if (!connected) {
+      looking = setTimeout(begin, LOOK_AGAIN_MS);
+      return;
+    }
     running = session.client.watchNotices((page) => {
-      failed = false;
       session.badge("notices", page.unread);
       tellNew(session, page, known);
       current?.(page);
-    }, { everyS: EVERY_S, unread: true, onProblem: () => { failed = true; } });
+    }, { everyS: EVERY_S, unread: true, onProblem: (problem) => {
+      // It goes on by itself, later and later. Without a connection there is nothing to go on with.
+      if (problem.code === "not-connected") begin();
+    } });
   };
-  // Without a connection every question fails, and the next is asked later and later: a step of the user's is a reason to ask.
-  addEventListener("hashchange", () => failed && begin(), { signal });
   document.addEventListener("visibilitychange", begin, { signal });
-  signal.addEventListener("abort", () => running?.stop());
+  signal.addEventListener("abort", rest);
   begin();
 }
 
 function tellNew(session, page, known) {
-  const isFirst = known.size === 0 && !known.begun;
-  known.begun = true;
-  const fresh = page.notices.filter((one) => !known.has(one.id));
-  fresh.forEach((one) => known.add(one.id));
-  if (isFirst || !fresh.length) return;
+  const before = known.ids;
+  known.ids = new Set([...(before ?? []), ...page.notices.map((one) => one.id)]);
+  // What was there when the page was opened is no news.
+  const fresh = before ? page.notices.filter((one) => !before.has(one.id)) : [];
+  if (!fresh.length) return;
   const [newest] = fresh;
   const told = newest.kind === "mail" ? "notices.new" : "notices.newFailed";
   const hash = newest.kind === "mail" && fresh.length === 1 ? `#/mail/${newest.mail_id}` : "#/notices";
