@@ -41,8 +41,10 @@ Kind = Literal["embedded", "official"]
 S = TypeVar("S", bound="_Stoppable")
 
 _INDEXES = Path(__file__).resolve().parent.parent / "common" / "store" / "indexes.json"
-# Cloud Tasks and Pub/Sub hand on to each other: only what stays quiet for so long has settled.
-_QUIET_S = 0.05
+# Cloud Tasks and Pub/Sub hand on to each other, and are looked at one by one: what is quiet at two looks, with nobody's
+# call between them, has settled. Whatever is under way shows in one of them until its own calls have been answered.
+_QUIET_LOOKS = 2
+_LOOK_EVERY_S = 0.003
 _QUOTA_WINDOW_S = 61
 
 
@@ -98,13 +100,13 @@ class Google:
     def settle(self, timeout_s: float = 30.0) -> None:
         """Waits until nothing is under way: no push, no task that is due. Raises TimeoutError."""
         give_up_s = time.monotonic() + timeout_s
-        quiet_since_s: float | None = None
-        while quiet_since_s is None or time.monotonic() - quiet_since_s < _QUIET_S:
+        looks, calls = 0, -1
+        while looks < _QUIET_LOOKS:
             if time.monotonic() > give_up_s:
                 raise TimeoutError(f"not settled: {[task.http_request.url for task in self.tasks.pending()]}")
-            is_quiet = self._is_quiet()
-            quiet_since_s = (quiet_since_s or time.monotonic()) if is_quiet else None
-            time.sleep(0.005)
+            time.sleep(_LOOK_EVERY_S)
+            before, calls = calls, self.ledger.mark()
+            looks = looks + 1 if self._is_quiet() and calls == before else 0
 
     def reset(self) -> None:
         """Empties everything: mailboxes, accounts, documents, secrets, tasks, messages, faults. The clock goes on by a

@@ -25,28 +25,22 @@ NEVER = 10**9
 
 
 class Death:
-    """From call number ``at`` on nothing reaches Google, as if the process were gone.
+    """From call number ``at`` on nothing reaches Google, as if the process were gone."""
 
-    ``answer_lost``: that call itself does its work, and its answer finds nobody any more.
-    """
-
-    def __init__(self, at: int, *, answer_lost: bool = False) -> None:
+    def __init__(self, at: int) -> None:
         self.at = at
-        self._answer_lost = answer_lost
         self._lock = threading.Lock()
         self.calls: list[str] = []
 
     def take(self, service: str, method: str, mailbox: str = "") -> Fault | None:
-        if (service, method) in _GOOGLES_OWN:
+        if (service, method) in _GOOGLES_OWN or self._count(method) < self.at:
             return None
+        return Fault(service, method, status=_HTTP if service in ("oauth", "gmail", "jwks") else _GRPC)
+
+    def _count(self, method: str) -> int:
         with self._lock:
             self.calls.append(method)
-            number = len(self.calls) - 1
-        if number < self.at:
-            return None
-        if number == self.at and self._answer_lost:
-            return Fault(service, method, drop_answer=True)
-        return Fault(service, method, status=_HTTP if service in ("oauth", "gmail", "jwks") else _GRPC)
+            return len(self.calls) - 1
 
     @property
     def has_struck(self) -> bool:
@@ -55,18 +49,20 @@ class Death:
     @property
     def done(self) -> list[str]:
         """The calls that did their work."""
-        return self.calls[: self.at + self._answer_lost]
+        return self.calls[: self.at]
 
 
 class LostAnswer(Death):
     """Call number ``at`` does its work, and its answer gets lost; the function lives on and makes of it what it can."""
 
     def take(self, service: str, method: str, mailbox: str = "") -> Fault | None:
-        if (service, method) in _GOOGLES_OWN:
+        if (service, method) in _GOOGLES_OWN or self._count(method) != self.at:
             return None
-        with self._lock:
-            self.calls.append(method)
-            return Fault(service, method, drop_answer=True) if len(self.calls) - 1 == self.at else None
+        return Fault(service, method, drop_answer=True)
+
+    @property
+    def done(self) -> list[str]:
+        return self.calls
 
 
 def troubles(calls: list[str]) -> list[Death]:
@@ -86,31 +82,6 @@ def dying(stack: Stack, monkeypatch: pytest.MonkeyPatch, death: Death) -> Iterat
     with monkeypatch.context() as patch:
         patch.setattr(stack.faults, "take", death.take)
         yield
-
-
-def at_every_call(
-    stack: Stack,
-    monkeypatch: pytest.MonkeyPatch,
-    prepare: Callable[[], Callable[[], object]],
-    *,
-    answer_lost: bool = False,
-    lives_on: bool = False,
-) -> Iterator[Death]:
-    """Prepares, and lets the work die at its first call, its second and so on, until it has no more calls.
-
-    ``lives_on``: it does not die, and just that call's answer is lost; of those that write.
-    """
-    for at in range(100):
-        stack.reset()
-        work = prepare()
-        death = LostAnswer(at) if lives_on else Death(at, answer_lost=answer_lost)
-        with dying(stack, monkeypatch, death):
-            work()
-        if not death.has_struck:
-            return
-        if not lives_on or death.calls[at] not in _READS:
-            yield death
-    raise AssertionError("this work never ends")
 
 
 def each_trouble(
@@ -138,6 +109,19 @@ def each_trouble(
         if again:
             work()
         yield number, trouble
+
+
+def at_every_call(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[], Callable[[], object]]
+) -> Iterator[Death]:
+    """As ``each_trouble``, each round on an emptied stack; whoever tries it again is the caller."""
+
+    def prepare_anew(_: int) -> Callable[[], object]:
+        stack.reset()
+        return prepare()
+
+    for _, trouble in each_trouble(stack, monkeypatch, prepare_anew, again=False):
+        yield trouble
 
 
 def clean_up(stack: Stack) -> None:

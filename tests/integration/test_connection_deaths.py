@@ -9,16 +9,13 @@ import pytest
 from local.stack import Stack
 from tests.integration.connecting import FUNCTION, claim, is_granted, kept, ticket_of
 from tests.integration.dying import at_every_call, clean_up
+from tests.integration.sweep_rig import OURS
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.timeout(600),
-    pytest.mark.parametrize("trouble", [{}, {"lives_on": True}], ids=["dies", "hears no answer"]),
-]
+pytestmark = pytest.mark.integration
 WHOLE = {"connections": 1, "secrets": 1}
 
 
-def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, bool]) -> None:
+def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a connection that works, or neither secret nor grant; and connecting again works.
 
     What was consented but never exchanged minted nothing; a refresh token that died in memory, before Secret Manager
@@ -29,7 +26,7 @@ def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyP
         ticket = ticket_of(stack)
         return lambda: claim(stack, "anna", ticket)
 
-    for death in at_every_call(stack, monkeypatch, prepare, **trouble):
+    for death in at_every_call(stack, monkeypatch, prepare):
         clean_up(stack)
         left = kept(stack)
         assert left in ({}, WHOLE), death.calls
@@ -38,20 +35,19 @@ def test_a_claim_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyP
         assert "healthy" == stack.connect("anna")["health"]["word"]
 
 
-def test_a_deactivation_that_dies_at_any_call(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, bool]
-) -> None:
-    """The connection is as it was, or there is neither connection, nor secret, nor grant, nor watch."""
+def test_a_deactivation_that_dies_at_any_call(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is as it was, or there is neither connection, nor secret, nor grant, nor watch, nor label."""
 
     def prepare() -> Callable[[], object]:
         stack.connect("anna")
-        stack.switch_on("anna", mailmagnet=True)
-        return lambda: stack.call("anna", "DELETE", f"{FUNCTION}/connection")
+        stack.switch_on("anna", mailmagnet=True, labels=True)
+        return lambda: stack.call("anna", "DELETE", f"{FUNCTION}/connection?labels=remove")
 
-    for death in at_every_call(stack, monkeypatch, prepare, **trouble):
+    for death in at_every_call(stack, monkeypatch, prepare):
         clean_up(stack)
         left = kept(stack)
         assert left in ({}, WHOLE), death.calls
         assert bool(left) == is_granted(stack), death.calls
         others = [path for path in stack.documents() if path.startswith(("sync/", "work/", "mailboxes/"))]
         assert bool(left) == bool(others), death.calls
+        assert (OURS if left else set()) == stack.label_names("anna") & OURS, death.calls

@@ -1,4 +1,4 @@
-"""A function that dies at any of its calls to Google sends no mail twice: call by call, before it and after it."""
+"""A function that dies at any of its calls to Google sends no mail twice: call by call, or an answer that is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.stack import Stack
 from tests.integration.dying import Death, at_every_call
 from tests.integration.sending_rig import DRAFTS, SENDS, begin, mail, pass_time, post, received, sent
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("answer_lost", [False, True])]
+pytestmark = pytest.mark.integration
 SEND_CALLS = {"users.messages.send", "users.drafts.send"}
 
 
@@ -30,14 +30,14 @@ def expected(death: Death, *, handed_over_by: int) -> tuple[str, int]:
     return ("unknown", 0) if is_handed_over and not is_out else ("sent", 1)
 
 
-def test_a_mail(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: bool) -> None:
+def test_a_mail(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks again with the same key gets the mail sent once, or hears that nobody knows."""
 
     def prepare() -> Callable[[], object]:
         begin(stack)
         return lambda: post(stack, mail())
 
-    for death in at_every_call(stack, monkeypatch, prepare, answer_lost=answer_lost):
+    for death in at_every_call(stack, monkeypatch, prepare):
         stack.advance(200)
         post(stack, mail())
         pass_time(stack, 900)
@@ -45,7 +45,7 @@ def test_a_mail(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: bool
         assert expected(death, handed_over_by=2) == outcome(stack), death.calls
 
 
-def test_a_draft(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: bool) -> None:
+def test_a_draft(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same holds for a draft that is sent."""
     path = ""
 
@@ -55,7 +55,7 @@ def test_a_draft(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: boo
         path = f"{DRAFTS}/{stack.ask('anna', 'POST', DRAFTS, json=mail())['id']}/send"
         return lambda: post(stack, {}, path=path)
 
-    for death in at_every_call(stack, monkeypatch, prepare, answer_lost=answer_lost):
+    for death in at_every_call(stack, monkeypatch, prepare):
         stack.advance(200)
         post(stack, {}, path=path)
         pass_time(stack, 900)
@@ -63,7 +63,7 @@ def test_a_draft(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: boo
         assert expected(death, handed_over_by=2) == outcome(stack), death.calls
 
 
-def test_a_mail_that_is_scheduled(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: bool) -> None:
+def test_a_mail_that_is_scheduled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever schedules again with the same key has one mail go out at its time."""
     body: dict[str, object] = {}
 
@@ -73,14 +73,14 @@ def test_a_mail_that_is_scheduled(stack: Stack, monkeypatch: pytest.MonkeyPatch,
         body = mail(send_at=(stack.clock.now() + timedelta(seconds=600)).isoformat())
         return lambda: post(stack, body)
 
-    for death in at_every_call(stack, monkeypatch, prepare, answer_lost=answer_lost):
+    for death in at_every_call(stack, monkeypatch, prepare):
         stack.advance(100)
         post(stack, body)
         pass_time(stack, 900)
         assert ("sent", 1) == outcome(stack), death.calls
 
 
-def test_a_mail_that_is_due(stack: Stack, monkeypatch: pytest.MonkeyPatch, answer_lost: bool) -> None:
+def test_a_mail_that_is_due(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduled mail goes out once, though nobody asks for it again."""
     queues = stack.google.tasks
 
@@ -95,7 +95,7 @@ def test_a_mail_that_is_due(stack: Stack, monkeypatch: pytest.MonkeyPatch, answe
         return lambda: stack.call(None, "POST", "/mail_proxy/tasks/send", data=task.body, headers=bearer)
 
     try:
-        for death in at_every_call(stack, monkeypatch, prepare, answer_lost=answer_lost):
+        for death in at_every_call(stack, monkeypatch, prepare):
             queues.resume()
             pass_time(stack, 3600)
             assert expected(death, handed_over_by=1) == outcome(stack), death.calls
