@@ -127,7 +127,9 @@ def show_labels(call: web.Call) -> Response:
 def show_notices(call: web.Call) -> Response:
     """MailMagnet's notices, newest first. With If-None-Match, 304 until something has changed."""
     query = call.query(notices.NoticesQuery)
-    member, etag = notices.poll(call.caller, query, call.request.if_none_match.as_set(include_weak=True))
+    # Of an empty tag werkzeug makes None.
+    tags = filter(None, call.request.if_none_match.as_set(include_weak=True))
+    member, etag = notices.poll(call.caller, query, tags)
     if etag:
         return Response(status=304, headers={"ETag": etag})
     answer = notices.list_notices(member, query)

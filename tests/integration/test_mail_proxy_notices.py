@@ -83,6 +83,12 @@ def test_asking_again_is_one_round_trip_to_firestore(magnet: Stack) -> None:
     assert 1 == sequential_round_trips(calls)
 
 
+@pytest.mark.parametrize("tag", ['""', 'W/""', "", "*", '"', '"unknown"', '"", "", x'])
+def test_a_tag_that_is_none_is_passed_over(magnet: Stack, tag: str) -> None:
+    """If-None-Match with an empty or foreign tag is answered as if it were not there."""
+    assert 200 == ask_again(magnet, tag).status_code
+
+
 def test_a_contact_hidden_meanwhile_is_not_named_by_an_old_answer(magnet: Stack) -> None:
     """Who asks again after a contact was renamed or hidden gets no 304."""
     arrive(magnet)
