@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
+from email import message_from_bytes, policy
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +19,7 @@ from local.control import compose
 from local.crm.inside import Busy, Unusable
 from local.crm.people import BACKEND, USERS
 from local.faults import Fault
-from local.ready_mails import MAILS
+from local.ready_mails import ANSWER, MAILS
 
 if TYPE_CHECKING:
     from local.stack import Stack
@@ -40,6 +42,7 @@ class Doings:
         self._lock = threading.Lock()
         self._deeds: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "mail": self._mail,
+            "answer": self._answer,
             "deal": self._deal,
             "sweep": self._sweep,
             "day": self._day,
@@ -82,12 +85,33 @@ class Doings:
         if wanted is None:
             raise Unusable(f"mail must be one of {', '.join(mail.id for mail in MAILS)}")
         address = self._address(body)
-        parts = wanted.as_json()
+        now, parts = self._stack.clock.now(), wanted.as_json()
         auth = parts.pop("auth", None)
-        raw = compose(parts, [address], self._stack.clock.now())
+        source = wanted.source.format(to=address, date=format_datetime(now)).encode() if wanted.source else None
         colleagues = [person.email for person in USERS if person.email in parts.get("cc", "")]
+        raw = source or compose(parts, [address], now)
         delivered = self._stack.deliver(raw, to=[address, *colleagues], auth=auth)
         return {"mail_id": delivered[address], "subject": wanted.subject}
+
+    def _answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Whoever the user has last written to answers, in the same conversation."""
+        address = self._address(body)
+        mailbox = self._stack.google.gmail.mailbox(address)
+        with mailbox.lock:
+            sent = next((one for one in mailbox.newest_first() if "SENT" in one.labels), None)
+        if sent is None:
+            raise Unusable("nothing was sent yet that could be answered")
+        asked = message_from_bytes(sent.raw, policy=policy.default)
+        subject, references = str(asked["Subject"] or ""), f"{asked['References'] or ''} {asked['Message-ID']}".strip()
+        parts = {
+            "from": str(asked["To"]).partition(",")[0],
+            "subject": subject if subject.lower().startswith("re:") else f"Re: {subject}",
+            "in_reply_to": str(asked["Message-ID"]),
+            "references": references,
+            "text": ANSWER,
+        }
+        delivered = self._stack.deliver(compose(parts, [address], self._stack.clock.now()), to=address)
+        return {"mail_id": delivered[address], "subject": parts["subject"]}
 
     def _deal(self, body: Mapping[str, Any]) -> dict[str, Any]:
         state = body.get("state", "won")

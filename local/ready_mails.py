@@ -56,9 +56,39 @@ _TRACKED = """
 """
 
 
+# What a mail server sends back (RFC 3464) when somebody has mistyped an address.
+_BOUNCE = """\
+From: Mail Delivery Subsystem <mailer-daemon@googlemail.com>\r
+To: {to}\r
+Date: {date}\r
+Subject: Delivery Status Notification (Failure)\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; boundary="part"; report-type=delivery-status\r
+\r
+--part\r
+Content-Type: text/plain; charset=utf-8\r
+\r
+Your message could not be delivered to lukas@gross-logistk.example.\r
+--part\r
+Content-Type: message/delivery-status\r
+\r
+Reporting-MTA: dns; googlemail.com\r
+\r
+Final-Recipient: rfc822; lukas@gross-logistk.example\r
+Action: failed\r
+Status: 5.1.2\r
+Diagnostic-Code: smtp; 550 5.1.2 Host unknown\r
+\r
+--part--\r
+"""
+
+
 @dataclass(frozen=True)
 class ReadyMail:
-    """A mail by its name; ``auth`` is what Gmail finds out about its sender, ``parts`` more of it."""
+    """A mail by its name; ``auth`` is what Gmail finds out about its sender, ``parts`` more of it.
+
+    ``source`` is the whole mail instead, where ``{to}`` and ``{date}`` are still to be filled in.
+    """
 
     id: str
     sender: str
@@ -66,6 +96,7 @@ class ReadyMail:
     text: str
     auth: str | None = None
     parts: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """What ``POST /mail`` takes, without the receiver."""
@@ -93,6 +124,9 @@ ATTENDEE;CN=Anna Berger:mailto:anna@demo-crm.example\r
 END:VEVENT\r
 END:VCALENDAR\r
 """
+
+ANSWER = "Vielen Dank, das passt uns gut.\n\nViele Grüße"
+"""What is answered to whatever a user has sent."""
 
 MAILS: tuple[ReadyMail, ...] = (
     ReadyMail(
@@ -137,5 +171,6 @@ MAILS: tuple[ReadyMail, ...] = (
         "Bitte überweisen Sie ab sofort auf unser neues Konto.",
         auth="fail",
     ),
+    ReadyMail("bounce", "", "Delivery Status Notification (Failure)", "", source=_BOUNCE),
     ReadyMail("stranger", "Rita Fremd <rita@elsewhere.example>", "Bewerbung", "Ich suche eine Stelle."),
 )

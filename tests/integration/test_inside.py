@@ -108,6 +108,20 @@ def test_the_mail_with_everything_has_it(crm: Stack) -> None:
     assert "data:image/png" in shown["html"]
 
 
+def test_whoever_was_written_to_answers(crm: Stack) -> None:
+    """An answer to the user's last mail comes into its conversation; where nothing was sent there is none."""
+    crm.connect("anna")
+    assert 400 == press(crm, "answer", user="anna").status_code
+    message = {"to": [{"address": "mia@customer.example"}], "subject": "Offer", "text": "Here it is."}
+    headers = {"Idempotency-Key": "one"}
+    sent = crm.ask("anna", "POST", "/mail_proxy/messages", json=message, headers=headers)
+
+    answer = show(crm, done(crm, "answer", user="anna")["mail_id"])
+
+    assert ("mia@customer.example", "Re: Offer") == (answer["from"]["address"], answer["subject"])
+    assert show(crm, sent["id"])["thread_id"] == answer["thread_id"]
+
+
 def test_a_won_deal_moves_mail(sorted_mailbox: Stack) -> None:
     """The deal is won by the CRM's back end, its page shows it won, and the next sweep moves the customer's mail."""
     mail_id = done(sorted_mailbox, "mail", user="anna", mail="question")["mail_id"]

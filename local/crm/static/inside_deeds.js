@@ -3,8 +3,8 @@ import { element } from "./dom.js";
 import { actionButton } from "./states.js";
 
 const PLAIN = [["sweep", "tag"], ["revoke", "key"], ["day", "clock"], ["quota", "warning"], ["month", "clock"], ["slow", "clock"],
-  ["mend", "refresh"], ["outage", "cloud"]];
-
+  ["answer", "reply"], ["outage", "cloud"], ["mend", "refresh"]];
+const MAIL = new Set(["mail", "answer"]);
 const BUSY = 409;
 
 class Refused extends Error {
@@ -44,7 +44,7 @@ async function fill(session, place, signal) {
     }
     await Promise.all([session.crm.refresh(), again()]);
     // A mail shows by itself, as a notice; what else has changed is looked up anew.
-    if (name !== "mail") session.refresh();
+    if (!MAIL.has(name)) session.refresh();
   };
   const pressed = ([name, icon]) => actionButton(session, t(`inside.deed.${name}`), press(name), { icon, kind: "small", dataset: { deed: name } });
   const chosen = (name, options, current) => {
