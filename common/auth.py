@@ -6,7 +6,9 @@ Verifies signed tokens with PyJWT; knows no route and no store. A key set that c
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +33,7 @@ _KEYS_FRESH = timedelta(minutes=60)
 _FETCH_PAUSE = timedelta(minutes=1)
 _PAUSE_AFTER_FAILURE = timedelta(seconds=2)
 _FETCH_TIMEOUT_S = 5.0
+_GOOD_KEPT: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,39 @@ def parse_keys(key_set: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     return {key.key_id: key for key in found if key.key_id and key.algorithm_name in ALGORITHMS}
 
 
+@dataclass(frozen=True)
+class _Good:
+    """What a token said whose signature, issuer and audience were found good, and by which key."""
+
+    kid: str
+    key: jwt.PyJWK
+    claims: Mapping[str, Any]
+
+
+class _GoodTokens:
+    """What was found good, by a hash of token, issuer and audience; those unused longest are dropped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, _Good] = OrderedDict()
+
+    def find(self, name: bytes) -> _Good | None:
+        with self._lock:
+            found = self._kept.get(name)
+            if found is not None:
+                self._kept.move_to_end(name)
+            return found
+
+    def keep(self, name: bytes, good: _Good) -> None:
+        with self._lock:
+            self._kept[name] = good
+            if len(self._kept) > _GOOD_KEPT:
+                self._kept.popitem(last=False)
+
+
+_good = _GoodTokens()
+
+
 @cache
 def _crm_keys() -> KeySet:
     settings = config()
@@ -136,7 +172,15 @@ def google_issuers() -> list[str]:
 def verify_signed(
     unverified_token: str, keys: KeySet, *, issuer: str | list[str], audience: str | list[str]
 ) -> dict[str, Any]:
-    """The claims of a token signed by one of ``keys``. Raises Unauthenticated, or Unavailable without keys."""
+    """The claims of a token signed by one of ``keys``. Raises Unauthenticated, or Unavailable without keys.
+
+    What was found good before is not computed again; its key must still be among ``keys``, and its time not over.
+    """
+    name = hashlib.sha256(f"{issuer} {audience} {unverified_token}".encode()).digest()
+    known = _good.find(name)
+    if known is not None and keys.find(known.kid) is known.key:
+        _verify_times(known.claims)
+        return dict(known.claims)
     try:
         unverified_header = jwt.get_unverified_header(unverified_token)
     except jwt.PyJWTError as error:
@@ -145,7 +189,9 @@ def verify_signed(
     if not isinstance(kid, str) or algorithm not in ALGORITHMS:
         raise Unauthenticated
     key = keys.find(kid)
-    return _verify_claims(unverified_token, issuer=issuer, audience=audience, key=key, algorithm=algorithm)
+    claims = _verify_claims(unverified_token, issuer=issuer, audience=audience, key=key, algorithm=algorithm)
+    _good.keep(name, _Good(kid, key, claims))
+    return dict(claims)
 
 
 def _verify_claims(

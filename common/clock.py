@@ -11,6 +11,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 _OFFSET_FILE = os.environ.get("CLOCK_OFFSET_FILE", "")
+# The file as last seen: it is replaced, never written over.
+_seen: tuple[tuple[str, int, int, int], timedelta] | None = None
 
 
 def now() -> datetime:
@@ -18,7 +20,18 @@ def now() -> datetime:
     real = datetime.now(UTC)
     if not _OFFSET_FILE:
         return real
-    return real + timedelta(seconds=float(Path(_OFFSET_FILE).read_text()))
+    return real + _offset()
+
+
+def _offset() -> timedelta:
+    global _seen
+    status = os.stat(_OFFSET_FILE)  # noqa: PTH116  (asked many times a request)
+    version = (_OFFSET_FILE, status.st_ino, status.st_size, status.st_mtime_ns)
+    seen = _seen
+    if seen is None or seen[0] != version:
+        # Read after the look: a newer file under an older version is only read once more.
+        _seen = seen = version, timedelta(seconds=float(Path(_OFFSET_FILE).read_text()))
+    return seen[1]
 
 
 def today(time_zone: str) -> date:

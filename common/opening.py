@@ -15,7 +15,15 @@ from common.errors import BadRequest, NotFound, Problem
 from common.gmail.client import Gmail
 from common.gmail.results import Message
 from common.mail.html import SanitisedHtml, image_data_url
-from common.mail.reading import FULL_FIELDS, PartSource, find_part, missing_bodies, missing_calendar, read_message
+from common.mail.reading import (
+    FULL_FIELDS,
+    PartSource,
+    find_part,
+    missing_bodies,
+    missing_calendar,
+    read_known,
+    read_message,
+)
 from common.mail.view import MessageView, displayed_html
 from common.memory import byte_budget
 from common.reading_api import MessageAnswer, ThreadAnswer, message
@@ -68,8 +76,8 @@ def open_message(gmail: Gmail, resource: Message, look: Look) -> MessageAnswer:
 
     An image or an invitation that cannot be had is left out; a text that cannot raises its Problem.
     """
-    bodies = missing_bodies(resource)[:_MOST_BODIES]
-    view = read_message(resource)
+    view, bodies = read_known(resource)
+    bodies = bodies[:_MOST_BODIES]
     calendar = missing_calendar(resource)
     extras = [*([calendar] if calendar else []), *(_images(resource, view) if look.images else [])]
     fetched = _fetch_parts(gmail, view.id, bodies, extras)
@@ -97,9 +105,9 @@ def _open_all(resources: Sequence[Message], look: Look) -> list[MessageAnswer]:
     left_chars = _MOST_THREAD_CHARS
     opened: list[MessageAnswer] = []
     for resource in reversed(resources):
-        view = read_message(resource)
+        view, bodies = read_known(resource)
         size_chars = len(view.text or "") + len(view.unverified_html or "")
-        if size_chars > left_chars or missing_bodies(resource):
+        if size_chars > left_chars or bodies:
             answer = _answer(view, look, _NO_BODY)
             answer.text, answer.body_left_out = None, True
         else:

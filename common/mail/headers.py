@@ -29,6 +29,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 # Every part has such headers, and the library reads them slowly.
 _MAX_PARAMETERS_CHARS = 10_000
+# What has no parameters, as most have not.
+_ONE_TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+/-]*")
 _LINE_END = re.compile(r"\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _MESSAGE_ID = re.compile(r"<([^<>]{1,900})>")
 _COMMENT = re.compile(r"\([^()]*\)")
@@ -166,6 +168,8 @@ def parse_date(value: str) -> datetime | None:
 
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
     """The lower-case first token of a header such as Content-Type, and its parameters (RFC 2045, RFC 2231), decoded."""
+    if _ONE_TOKEN.fullmatch(value):
+        return value.lower(), {}
     message = Message()
     message["content-type"] = _unfolded(value[:_MAX_PARAMETERS_CHARS])
     try:

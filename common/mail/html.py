@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import html as markup
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -110,7 +112,7 @@ def sanitise(html: str, *, remote: bool, cid_urls: Mapping[str, str]) -> Sanitis
     shorter = _DATA_URL.sub("data:,", html) if len(html) > MAX_HTML_CHARS else html
     attributes = _Attributes(remote, cid_urls)
     plain = balance(clean_text(shorter[:MAX_HTML_CHARS]), ALLOWED)
-    clean = mark_misleading_links(attributes.cleaner().clean(plain))
+    clean = mark_misleading_links(attributes.clean(plain))
     cut = len(shorter) > MAX_HTML_CHARS
     return SanitisedHtml(clean + CUT_NOTE if cut else clean, attributes.blocked_remote, cut)
 
@@ -123,18 +125,13 @@ class _Attributes:
         self.cid_urls = {_content_id(key): url for key, url in cid_urls.items()}
         self.blocked_remote = 0
 
-    def cleaner(self) -> nh3.Cleaner:
-        return nh3.Cleaner(
-            tags=set(ALLOWED),
-            clean_content_tags=set(),
-            attributes={tag: set(names) for tag, names in ALLOWED.items()},
-            attribute_filter=self.keep,
-            strip_comments=True,
-            link_rel=REL,
-            set_tag_attribute_values={"a": {"target": "_blank"}, "img": {"referrerpolicy": "no-referrer"}},
-            url_schemes={"http", "https", "mailto", "tel", "cid"},
-            url_relative=_absolute,
-        )
+    def clean(self, html: str) -> str:
+        """The markup with what the list allows, and these attributes' decisions."""
+        before = _deciding.set(self)
+        try:
+            return _cleaner().clean(html)
+        finally:
+            _deciding.reset(before)
 
     def keep(self, _tag: str, name: str, value: str) -> str | None:
         """The attribute's value as it may stand, or None to drop it."""
@@ -157,6 +154,29 @@ class _Attributes:
             self.blocked_remote += 1
             return None
         return f"https:{url}" if url.startswith("//") else keep_url(url)
+
+
+# Who decides in this thread. To give the library the list takes longer than to clean a common mail: it is given once.
+_deciding: ContextVar[_Attributes] = ContextVar("_deciding")
+
+
+def _keep(tag: str, name: str, value: str) -> str | None:
+    return _deciding.get().keep(tag, name, value)
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
+        tags=set(ALLOWED),
+        clean_content_tags=set(),
+        attributes={tag: set(names) for tag, names in ALLOWED.items()},
+        attribute_filter=_keep,
+        strip_comments=True,
+        link_rel=REL,
+        set_tag_attribute_values={"a": {"target": "_blank"}, "img": {"referrerpolicy": "no-referrer"}},
+        url_schemes={"http", "https", "mailto", "tel", "cid"},
+        url_relative=_absolute,
+    )
 
 
 def _absolute(url: str) -> str | None:

@@ -109,12 +109,17 @@ def read_message(resource: Resource, fetched: Mapping[str, bytes] | None = None)
 
     ``fetched`` holds, by part id, what ``missing_bodies`` named: long texts that Gmail keeps apart.
     """
+    return read_known(resource, fetched)[0]
+
+
+def read_known(resource: Resource, fetched: Mapping[str, bytes] | None = None) -> tuple[MessageView, list[PartSource]]:
+    """``read_message`` and ``missing_bodies`` in one walk: what is known already, and what has to be fetched for it."""
     payload = _mapping(resource.get("payload"))
     headers = _header_pairs(payload)
     reader = _Reader(fetched or {})
     text, html = _merged(reader.bodies(payload, 0))
     shown = _referenced_cids(html or "")
-    return MessageView(
+    view = MessageView(
         **_row(resource, headers),
         has_attachments=any(file.content_id not in shown for file in reader.attachments),
         bcc=_addresses(headers, "Bcc"),
@@ -128,6 +133,7 @@ def read_message(resource: Resource, fetched: Mapping[str, bytes] | None = None)
         invitation=reader.invitation,
         cut=reader.cut or len(text or "") > MAX_TEXT_CHARS,
     )
+    return view, reader.missing
 
 
 def missing_bodies(resource: Resource) -> list[PartSource]:
@@ -249,11 +255,11 @@ class _Reader:
     def _leaf(self, part: Resource, kind: str) -> list[_Body]:
         if kind in _REPORTS:
             self._read_report(part)
-        if kind in {"text/plain", "text/html"} or (kind.startswith("multipart/") and not _is_file(part)):
-            text = self._text(part) if not _is_file(part) else None
+        if (kind in {"text/plain", "text/html"} or kind.startswith("multipart/")) and not _is_file(part):
+            text = self._text(part)
             if text is not None:
                 return [_Body(None, text) if kind == "text/html" else _Body(text, None)]
-            if not _is_file(part) and not _body(part).get("attachmentId"):
+            if not _body(part).get("attachmentId"):
                 return []
         self.attachments.append(_attachment(part, kind))
         if kind in _CALENDARS:
@@ -371,8 +377,12 @@ def _filename(part: Resource) -> str:
         return given
     headers = _header_pairs(part)
     _disposition, named = header.parse_parameters(header.first_value(headers, "Content-Disposition"))
-    _content_type, typed = header.parse_parameters(header.first_value(headers, "Content-Type"))
-    return named.get("filename") or typed.get("name") or given
+    if named.get("filename"):
+        return named["filename"]
+    content_type = header.first_value(headers, "Content-Type")
+    # Most texts say a charset alone; RFC 2231 writes name*, too.
+    typed = header.parse_parameters(content_type)[1] if "name" in content_type.lower() else {}
+    return typed.get("name") or given
 
 
 def _default_filename(part: Resource, kind: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -66,6 +67,38 @@ def test_a_signed_token_names_the_caller(key: Any, algorithm: str, kid: str) -> 
     assert ("anna", "administrator", "anna@demo-crm.example", True) == (
         caller.user_id, caller.role, caller.email, caller.is_admin,
     )  # fmt: skip
+
+
+def test_a_token_found_good_is_still_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time, too, its time must not be over, and its key must be among the keys."""
+    header = signed(claims())
+    assert auth.verify_caller(header) == auth.verify_caller(header)
+
+    monkeypatch.setenv("CRM_JWKS", json.dumps({"keys": JWKS["keys"][1:]}))
+    config.cache_clear()
+    auth._crm_keys.cache_clear()
+    with pytest.raises(Unauthenticated):
+        auth.verify_caller(header)
+
+    monkeypatch.setenv("CRM_JWKS", json.dumps(JWKS))
+    config.cache_clear()
+    auth._crm_keys.cache_clear()
+    assert "anna" == auth.verify_caller(header).user_id
+    late = clock.now() + timedelta(seconds=631)
+    monkeypatch.setattr(clock, "now", lambda: late)
+    with pytest.raises(Unauthenticated):
+        auth.verify_caller(header)
+
+
+def test_a_token_found_good_says_nothing_of_others() -> None:
+    """A token that differs by a character of its signature, or for another audience, is verified by itself."""
+    header = signed(claims())
+    auth.verify_caller(header)
+    other = header[:-10] + ("A" if header[-10] != "A" else "B") + header[-9:]
+    with pytest.raises(Unauthenticated):
+        auth.verify_caller(other)
+    with pytest.raises(Unauthenticated):
+        auth.verify_signed(header[7:], auth._crm_keys(), issuer="https://crm.example", audience="another")
 
 
 def unsigned() -> str:

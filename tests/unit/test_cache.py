@@ -28,7 +28,9 @@ class Time:
         self.advance_to(0)
 
     def advance_to(self, seconds: float) -> None:
-        self._file.write_text(str(seconds))
+        scratch = self._file.with_suffix(".tmp")
+        scratch.write_text(str(seconds))
+        scratch.replace(self._file)
 
 
 @pytest.fixture

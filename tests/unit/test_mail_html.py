@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import pytest
@@ -241,3 +242,18 @@ def test_text_becomes_markup(text: str, expected: str) -> None:
 def test_no_text_becomes_dangerous_markup(text: str) -> None:
     """Text as markup is as safe as sanitised markup."""
     assert hurts(text_to_html(text)) == []
+
+
+def test_readers_at_once_decide_each_for_themselves() -> None:
+    """Of many mails cleaned at the same time, each keeps or blocks its own images, and counts its own."""
+    image = "<img src='https://images.example/{}.png'>"
+
+    def clean(number: int) -> tuple[bool, int]:
+        found = sanitise(image.format(number) * (number % 7), remote=number % 2 == 0, cid_urls={})
+        return f"/{number}.png" in found.html, found.blocked_remote
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(clean, range(200)))
+
+    expected = [(n % 2 == 0 and n % 7 > 0, 0 if n % 2 == 0 else n % 7) for n in range(200)]
+    assert expected == found
