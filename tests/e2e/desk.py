@@ -54,8 +54,9 @@ class Desk:
         self.settle()
 
     def settle(self) -> None:
-        """Waits until nothing on the page is loading."""
-        self.page.locator("main").first.wait_for()
+        """Waits until the view that the address names is shown, and nothing in it is loading."""
+        place = self.page.evaluate("location.hash") or "#/contacts"
+        expect(self.page.locator("#main")).to_have_attribute("data-shown", place)
         expect(self.page.locator("[aria-busy]")).to_have_count(0)
 
     def link(self, name: str) -> None:

@@ -49,7 +49,7 @@ function contactRow(contact) {
     element("span", { className: "mail-lines" },
       element("span", { className: "mail-top" }, element("span", { className: "mail-who", textContent: contact.name }), element("span", { className: "last" })),
       element("span", { className: "mail-snippet", textContent: contact.addresses.map(({ address }) => address.toLowerCase()).join(", ") }),
-      element("span", { className: "row mail-tags facts" })));
+      element("span", { className: "row mail-tags contact-facts" })));
 }
 
 // The list stands without its extras: they come from the functions, which may be away or not connected.
@@ -59,7 +59,7 @@ async function addSummaries(session, rows) {
     const answer = await session.client.summaries(ids.slice(start, start + MOST_ASKED)).catch(() => ({ contacts: [] }));
     for (const one of answer.contacts) {
       const row = rows.querySelector(`[data-id="${CSS.escape(one.id)}"]`);
-      row?.querySelector(".facts").replaceChildren(...facts(session, one));
+      row?.querySelector(".contact-facts").replaceChildren(...facts(session, one));
       if (one.last_received_at) row?.querySelector(".last").replaceChildren(time(session, one.last_received_at));
     }
   }

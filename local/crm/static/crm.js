@@ -4,7 +4,7 @@
 // the address behind the view's name. It may return at once and fill itself (`load` in states.js). The session:
 //   user {id, name, role}, users, client (gmail-client.js), crm {contacts, deals, contact(id), name(userId), refresh()},
 //   t(key, values), language, when/whenExactly/hour/date(time), size(bytes),
-//   say(text, {kind: "error", action: {label, run}}), go(hash), refresh(), badge(view, count), focusArrived(place).
+//   say(text, {kind: "error", action: {label, run}}), go(hash), refresh(), badge(view, count), focusArrived(place), ended (aborted when the person leaves).
 import { GmailClient } from "./gmail-client.js";
 import { button, element } from "./dom.js";
 import { dates, preferredLanguage, size, translator } from "./i18n.js";
@@ -51,7 +51,7 @@ async function show({ focus = true } = {}) {
   const content = await build(view, params);
   if (mine !== turn) return;
   session.focusWanted = focus;
-  main.dataset.view = view;
+  main.dataset.shown = location.hash;
   main.replaceChildren(content);
   main.scrollTop = 0;
   if (focus) focusHeading(main);
@@ -66,7 +66,8 @@ async function build(view, params) {
 }
 
 function focusHeading(place) {
-  const heading = place.querySelector("[data-focus]") ?? place.querySelector("h1");
+  // Of two panes the one that opens is meant, even if it is still loading.
+  const heading = place.querySelector("[data-focus]") ?? place.querySelector(".opened .detail h1, .page h1, .panes:not(.opened) h1");
   if (heading) {
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
@@ -78,7 +79,7 @@ function focusHeading(place) {
 // What came later takes the focus only if nothing else was chosen meanwhile.
 function focusArrived(place) {
   const nothingChosen = [document.body, main].includes(document.activeElement);
-  if (session?.focusWanted && nothingChosen && place.querySelector("[data-focus], h1")) focusHeading(place);
+  if (session?.focusWanted && nothingChosen && place.querySelector("[data-focus], h1")) focusHeading(main);
 }
 
 function say(text, { kind = "", action = null } = {}) {
@@ -129,7 +130,9 @@ async function signIn(config, user) {
   const language = preferredLanguage();
   document.documentElement.lang = language;
   const { oauth_callback, mail_proxy, users } = config;
+  session?.ended.abort();
   session = {
+    ended: new AbortController(),
     user,
     users,
     language,
@@ -154,6 +157,7 @@ async function signIn(config, user) {
 }
 
 function signOut(config) {
+  session?.ended.abort();
   session = null;
   turn += 1;
   sessionStorage.removeItem("user");
