@@ -105,8 +105,6 @@ export default {
   "problem.attachment-unreadable.text": "Er ist nicht lesbar. Leiten Sie ohne das Original weiter und hängen Sie die Datei selbst an.",
   "problem.changed.title": "Inzwischen hat sich etwas geändert.",
   "problem.changed.text": "Was Sie sahen, ist nicht mehr aktuell. Bitte laden Sie neu und sehen Sie noch einmal hin.",
-  "problem.invalid-domain.title": "Das ist keine Domain.",
-  "problem.invalid-domain.text": "Domains sehen aus wie bank.example, mehrere mit Kommas dazwischen.",
   "problem.google-policy.title": "Google lässt das nicht zu.",
   "problem.google-policy.text": "Die Administration Ihres Google-Kontos hat den Zugriff für diese Anwendung gesperrt.",
 };

@@ -105,8 +105,6 @@ export default {
   "problem.attachment-unreadable.text": "It cannot be read. Forward without the original, and attach the file yourself.",
   "problem.changed.title": "Something changed meanwhile.",
   "problem.changed.text": "What you saw is no longer current. Please load it anew and look again.",
-  "problem.invalid-domain.title": "That is no domain.",
-  "problem.invalid-domain.text": "Domains look like bank.example, several with commas between.",
   "problem.google-policy.title": "Google does not allow this.",
   "problem.google-policy.text": "The administrators of your Google account have blocked access for this application.",
 };
