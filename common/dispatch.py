@@ -86,14 +86,13 @@ def leave_sweep(
     kind: str = "sweep",
     at: datetime | None = None,
     attempt: int = 0,
-    labels: bool = False,
 ) -> bool:
     """Leaves a task of ``label_sweep`` for one user; False where there is one of this slot already."""
     settings = config()
     return tasks.enqueue(
         settings.sweep_queue,
         tasks.user_url(settings.label_sweep_url, user_id),
-        {"kind": kind, "user": user_id, "generation": generation, "attempt": attempt, "labels": labels},
+        {"kind": kind, "user": user_id, "generation": generation, "attempt": attempt},
         user_id=user_id,
         generation=generation,
         slot=slot,

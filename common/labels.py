@@ -1,4 +1,4 @@
-"""Owns our three labels in a mailbox: how they are made, adopted, healed and removed.
+"""Owns our three labels in a mailbox: how they are made, adopted and healed.
 
 Labels are known by their ids, which the connection holds: a rename by the user is respected. Knows no route.
 """
@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Collection
 from typing import Final
 
-from common.errors import BadRequest, Conflict, NotFound
+from common.errors import BadRequest, Conflict
 from common.gmail.client import MAX_MODIFY, Gmail
 from common.label_names import name_of
 from common.model import LABELLED, Category, Connection
@@ -101,11 +101,3 @@ def _put_on(connection: Connection, category: Category, label_id: str, gmail: Gm
             before = Before(page[-1].value.received_at, page[-1].value.mail_id)
         if len(page) < MAX_MODIFY:
             return
-
-
-def delete_labels(connection: Versioned[Connection], gmail: Gmail) -> None:
-    """Removes our labels from the mailbox; mail that was filed under them stays archived. Raises Lost."""
-    for label_id in sorted(connection.value.label_ids.values()):
-        with contextlib.suppress(NotFound):
-            gmail.delete_label(label_id)
-    store().connections.update(connection, label_ids={})

@@ -18,16 +18,14 @@ from common.dispatch import leave_sweep
 from common.errors import Problem, RateLimited, ReauthRequired, Unavailable
 from common.filing import PIECE, drained, filing_for, open_background
 from common.keys import keys
-from common.labels import apply_labels, delete_labels
+from common.labels import apply_labels
 from common.magnet import running
-from common.model import Connection, Feature, Work
-from common.oauth import granted_features
+from common.model import Connection, Work
 from common.store.client import Context, Lost, store
 from common.sweep import Outcome, settle_echoes, sweep
 
 # After that a sweep's work waits for the next dispatch, which comes within ten minutes; nothing recalls the others.
 _MOST_ATTEMPTS: Final = {"sweep": 5, "settle": 5, "follow": 5, "start": 60, "stop": 60}
-_DELETE_PIECE: Final = 1000
 _SENDERS_PAGE: Final = 300
 _GO_ON_IN: Final = timedelta(seconds=5)
 
@@ -35,13 +33,12 @@ Kind = Literal["sweep", "settle", "follow", "start", "stop"]
 
 
 class Errand(msgspec.Struct, kw_only=True):
-    """A task for one user. ``labels``: after they were turned off, our labels are removed from the mailbox too."""
+    """A task for one user."""
 
     user: str
     kind: Kind = "sweep"
     generation: str = ""
     attempt: int = 0
-    labels: bool = False
 
 
 def apply_errand(errand: Errand) -> None:
@@ -97,7 +94,6 @@ def _leave(errand: Errand, at: datetime) -> None:
         slot=f"again {due.isoformat()}",
         at=due,
         attempt=errand.attempt + 1,
-        labels=errand.labels,
     )
 
 
@@ -154,7 +150,7 @@ def _stop(errand: Errand) -> None:
     """Labels were turned off, and are off still: what is filed stays, nothing begun goes on. Raises Lost.
 
     What a sweep had done last is read from the history first, so that its own steps are never taken for hands. Two
-    units where steps are open, else none. What sweeps did can still be undone, unless the labels are removed.
+    units where steps are open, else none. What sweeps did can still be undone.
     """
     context = store().load_context(errand.user)
     connection = context.connection
@@ -162,11 +158,6 @@ def _stop(errand: Errand) -> None:
         return
     store().work.delete(errand.user)
     _end_steps(context, errand)
-    if errand.labels:
-        while store().sweeps.delete_all(errand.user, limit=_DELETE_PIECE) == _DELETE_PIECE:
-            pass
-    if errand.labels and connection.value.label_ids and _may_change(context):
-        delete_labels(connection, open_background(context))
 
 
 def _end_steps(context: Context, errand: Errand) -> None:
@@ -175,10 +166,6 @@ def _end_steps(context: Context, errand: Errand) -> None:
     if running(context, errand.generation) is not None and drained(context, open_background(context)) is None:
         raise Lost
     _forget_intents(errand.user)
-
-
-def _may_change(context: Context) -> bool:
-    return context.connection is not None and Feature.LABELS in granted_features(context.connection.value.scopes)
 
 
 def _forget_intents(user_id: str) -> None:

@@ -21,7 +21,7 @@ from common.config import config
 from common.keys import encode_id, keys
 
 PAYLOAD_FIELDS: Final = frozenset(
-    {"kind", "user", "generation", "mail", "key", "id", "labels", "page", "attempt", "reason", "contact", "version"}
+    {"kind", "user", "generation", "mail", "key", "id", "page", "attempt", "reason", "contact", "version"}
 )
 # Cloud Tasks schedules at most 30 days ahead: what is due later hops.
 FARTHEST: Final = timedelta(days=29)

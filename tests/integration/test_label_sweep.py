@@ -467,14 +467,3 @@ def test_poison_task_is_acknowledged(sorted_mailbox: Stack, payload: dict[str, o
 def test_each_route_takes_one_account(sorted_mailbox: Stack, account: str, path: str, status: int) -> None:
     """Dispatch is the scheduler's, a user's sweep the tasks'."""
     assert status == call_as(sorted_mailbox, account, path, {"user": "anna"})
-
-
-def test_labels_off_with_removal_takes_the_labels_away(sorted_mailbox: Stack) -> None:
-    """The stop task, asked to, removes our labels from the mailbox, and forgets the sweeps; on again it is ignored."""
-    filed(sorted_mailbox, MIA)
-    assert 204 == send_task(sorted_mailbox, kind="stop", labels=True)
-    assert OURS <= sorted_mailbox.label_names("anna")
-    sorted_mailbox.ask("anna", "PATCH", "/oauth_callback/connection", json={"labels": False})
-    assert 204 == send_task(sorted_mailbox, kind="stop", labels=True)
-    assert (set(), {}) == (sorted_mailbox.label_names("anna") & OURS, connection(sorted_mailbox)["label_ids"])
-    assert [] == sweeps(sorted_mailbox)
