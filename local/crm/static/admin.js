@@ -2,9 +2,11 @@
 import { avatar, element, icon, link, tag, time } from "./dom.js";
 import { policyForm } from "./admin_policy.js";
 import { auditList } from "./audit_list.js";
+import { focusOn } from "./focus.js";
 import { moreOf } from "./paging.js";
 import { actionButton, ask, empty, load, skeleton } from "./states.js";
 
+const MOST_NAMED = 50;
 const TABS = ["policy", "connections", "audit"];
 const WORDS = { healthy: "good", degraded: "warn", broken: "bad" };
 
@@ -36,8 +38,11 @@ function policy(session) {
 // Whom the policy asks for more than they have accepted yet.
 async function notAccepted(session) {
   const found = [];
-  for await (const page of session.client.connections()) found.push(...page.connections.filter(isAsked));
-  return found;
+  for await (const page of session.client.connections()) {
+    found.push(...page.connections.filter(isAsked));
+    if (found.length >= MOST_NAMED) break;
+  }
+  return found.slice(0, MOST_NAMED);
 }
 
 function isAsked({ sharing }) {
@@ -100,6 +105,7 @@ async function deactivate(session, one, name, again) {
   await session.client.deactivateUser(one.user_id, { labels: labels.checked ? "remove" : "keep" });
   session.say(t("admin.deactivated", { name }));
   again();
+  focusOn(document.querySelector("main h1"));
 }
 
 function audit(session) {

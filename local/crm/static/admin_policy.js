@@ -1,5 +1,6 @@
 // The policy as a form: sharing, domains, times, features. It is replaced as a whole, if nobody was faster.
 import { button, element, field } from "./dom.js";
+import { focusOn } from "./focus.js";
 import { actionButton } from "./states.js";
 
 const LEVELS = ["users_choice", "private", "custom", "public"];
@@ -10,6 +11,7 @@ export function policyForm(session, { policy, etag }, again) {
   const { t } = session;
   const parts = [sharing(session, policy), domains(session, policy), times(session, policy), features(session, policy), safety(session, policy)];
   const save = actionButton(session, t("policy.save"), async () => {
+    if (!form.reportValidity()) return;
     const body = Object.assign({}, ...parts.map((part) => part.read()));
     try {
       await session.client.changePolicy(body, etag);
@@ -19,6 +21,7 @@ export function policyForm(session, { policy, etag }, again) {
       session.say(t("policy.faster"), { kind: "error" });
     }
     again();
+    focusOn(document.querySelector("main h1"));
   }, { kind: "primary", type: "submit" });
   const form = element("form", { className: "stack policy" }, parts.map((part) => part.node), element("div", { className: "row end policy-end" }, save));
   form.addEventListener("submit", (event) => event.preventDefault());

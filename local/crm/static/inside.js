@@ -11,16 +11,12 @@ const ICONS = { request: "user", gmail: "mail", oauth: "key", secret: "lock", fi
   task_run: "check", push: "bell", job: "clock", webhook: "send", done: "star" };
 const SUMS = ["gmail", "units", "firestore", "tasks", "pushes", "polls"];
 
-let stop = () => {};
-
 // Begins with each sign-in. Where there is nothing to see inside (Google's own Gmail), only the notices are watched.
 export async function start(session, { panel, tools }) {
-  stop();
-  const ended = new AbortController();
-  stop = () => ended.abort();
-  watch(session, ended.signal);
+  const { signal } = session.ended;
+  watch(session, signal);
   const { inside } = await (await fetch("/config.json")).json();
-  if (!inside || ended.signal.aborted) return;
+  if (!inside || signal.aborted) return;
   const { t } = session;
   const opener = button(t("inside.open"), () => toggle(panel.hidden), { icon: "inside", className: "button quiet inside-opener", "aria-controls": panel.id });
   const toggle = (open) => {
@@ -34,7 +30,7 @@ export async function start(session, { panel, tools }) {
   };
   tools.prepend(opener);
   panel.setAttribute("aria-label", t("inside.title"));
-  panel.replaceChildren(...content(session, panel, ended.signal, () => toggle(false)));
+  panel.replaceChildren(...content(session, panel, signal, () => toggle(false)));
   panel.addEventListener("keydown", (event) => event.key === "Escape" && toggle(false));
   panel.hidden = !wantsOpen();
   opener.setAttribute("aria-expanded", String(!panel.hidden));
@@ -44,21 +40,25 @@ function wantsOpen() {
   return (localStorage.getItem("inside") ?? (innerWidth >= 1400 ? "open" : "closed")) === "open" && innerWidth > PHONE_PX;
 }
 
+// The local clock runs ahead of the real one once time was made to pass: the hour alone says what came after what.
+function clock(language) {
+  return (clock[language] ??= new Intl.DateTimeFormat(language, { timeStyle: "medium" }));
+}
+
 function content(session, panel, signal, close) {
   const { t } = session;
-  const clock = element("span", { className: "quiet small" });
-  const second = new Intl.DateTimeFormat(session.language, { timeStyle: "medium" });
+  const now = element("span", { className: "quiet small" });
   const sums = element("dl", { className: "sums" });
   const feed = element("ol", { className: "feed", tabIndex: 0, "aria-label": t("inside.feed") });
   const story = new Story(session, feed, sums);
   const clear = button(t("inside.clear"), () => story.clear(), { kind: "quiet small" });
   follow(panel, signal, (told) => {
-    clock.textContent = t("inside.clock", { at: `${session.date(told.now)}, ${second.format(new Date(told.now))}` });
+    now.textContent = t("inside.clock", { at: `${session.date(told.now)}, ${clock(session.language).format(new Date(told.now))}` });
     story.add(told);
   });
   return [
     element("header", { className: "panel-head" }, element("div", { className: "grow" },
-      element("h2", { tabIndex: -1, textContent: t("inside.title") }), clock),
+      element("h2", { tabIndex: -1, textContent: t("inside.title") }), now),
     button(t("state.close"), close, { icon: "close", kind: "quiet icon" })),
     deeds(session, signal),
     element("div", { className: "row between feed-head" }, element("h3", { textContent: t("inside.feed") }), clear),
@@ -152,5 +152,5 @@ function line(session, one, count) {
         element("code", { textContent: what }), count),
       one.where ? element("code", { className: "feed-where", textContent: one.where }) : null,
       one.fields.length ? element("div", { className: "feed-fields", textContent: one.fields.join(", ") }) : null,
-      element("div", { className: "feed-notes" }, element("time", { dateTime: one.at, textContent: session.when(one.at) }), notes ? ` · ${notes}` : "")));
+      element("div", { className: "feed-notes" }, element("time", { dateTime: one.at, textContent: clock(session.language).format(new Date(one.at)) }), notes ? ` · ${notes}` : "")));
 }

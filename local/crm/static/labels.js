@@ -1,5 +1,6 @@
 // Labels: what the next sweep would do, what the last ones did and how to take them back, and why a mail is where it is.
 import { button, element, icon, link, tag, time } from "./dom.js";
+import { focusOn } from "./focus.js";
 import { moreOf } from "./paging.js";
 import { actionButton, ask, empty, load, skeleton } from "./states.js";
 
@@ -79,6 +80,7 @@ function sweep(session, one, names, again) {
     const { restored, kept } = await session.client.undo(one.id);
     session.say([t("labels.restored", { count: restored }), kept ? t("labels.kept", { count: kept }) : ""].filter(Boolean).join(" "));
     again();
+    focusOn(document.querySelector("main h1"));
   }, { icon: "undo", kind: "small" });
   return element("details", { className: "sweep", dataset: { id: one.id } },
     element("summary", {}, element("span", { className: "grow" }, element("strong", {}, time(session, one.at)),
@@ -167,6 +169,7 @@ function pinNote(session, id, again) {
     await session.client.releasePin(id);
     session.say(t("labels.released"));
     again();
+    focusOn(document.querySelector("main h1"));
   }, { icon: "refresh", kind: "small" });
   return element("div", { className: "note pin-note" }, icon("pin"), element("div", {}, element("strong", { textContent: t("labels.pinned") }),
     element("div", { className: "small", textContent: t("labels.pinnedText") })), release);

@@ -1,5 +1,6 @@
 // MailMagnet's notices: the list of customers' mail as it comes, and the badge that tells of it within seconds.
 import { avatar, element, link, tag, time } from "./dom.js";
+import { keepingFocus } from "./focus.js";
 import { moreOf } from "./paging.js";
 import { actionButton, empty, load, skeleton } from "./states.js";
 
@@ -67,7 +68,10 @@ export async function show(session, { query }) {
     return view.finished;
   };
   // The list is renewed in its place, without bones: nothing jumps while somebody reads.
-  const again = async () => place.replaceChildren(await list(session, unread, again));
+  const again = async () => {
+    const renewed = await list(session, unread, again);
+    await keepingFocus(place, () => place.replaceChildren(renewed));
+  };
   const section = element("section", { className: "page" },
     element("div", { className: "row between" }, element("h1", { textContent: t("view.notices") }),
       element("nav", { className: "chips", "aria-label": t("notices.which") }, chip(t("notices.unread"), "#/notices", unread),

@@ -223,6 +223,10 @@ export default {
   "policy.save": "Richtlinie speichern",
   "policy.saved": "Die Richtlinie ist gespeichert. Was enger ist, gilt bereits.",
   "policy.faster": "Ein anderer Administrator war schneller. Das ist die Richtlinie, wie sie jetzt ist.",
+  "problem.invalid-time-zone.title": "Diese Zeitzone gibt es nicht.",
+  "problem.invalid-time-zone.text": "Gesucht ist ein Name wie Europe/Berlin. Es wurde nichts gespeichert.",
+  "problem.invalid-domain.title": "Das ist keine Domain.",
+  "problem.invalid-domain.text": "Gesucht ist eine Domain wie example.com. Es wurde nichts gespeichert.",
 
   // Das Protokoll
   "audit.none": "Noch keine Einträge.",

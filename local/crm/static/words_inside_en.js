@@ -223,6 +223,10 @@ export default {
   "policy.save": "Save the policy",
   "policy.saved": "The policy is saved. Narrower settings hold already.",
   "policy.faster": "Another administrator was faster. Here is the policy as it is now.",
+  "problem.invalid-time-zone.title": "There is no such time zone.",
+  "problem.invalid-time-zone.text": "A name such as Europe/Berlin is wanted. Nothing was saved.",
+  "problem.invalid-domain.title": "That is not a domain.",
+  "problem.invalid-domain.text": "A domain such as example.com is wanted. Nothing was saved.",
 
   // The audit
   "audit.none": "No records yet.",
