@@ -6,8 +6,10 @@ Exits with 1 if a step did not do what it says. With ``--stay`` everything stays
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,11 +17,13 @@ from local.administration import write_file
 from local.functions import ROOT, FunctionFailed
 from local.main_job import MainJob, StepLied, Told
 from local.stack import CallFailed, Stack
-from local.terminal import end_on_signals, is_taken
+from local.terminal import end_on_signals, has_desktop, is_taken, take
 
 # Where a person finds it again; another port is taken where these are not free.
 _CRM_PORT = 8600
 _FRONT_PORT = 8601
+# Where python -m ops --local looks.
+RUN = ROOT / ".local" / "run"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,11 +80,17 @@ def _stay(stack: Stack) -> None:
     # The deal that was won in the play is open again: whoever clicks through may win it.
     stack.load_directory()
     stack.google.scheduler.set_automatic(True)
-    _say(f"The demo CRM: {stack.crm_url} (Anna, Ben and Carla can connect; Google's consent page is local too)")
     _say(f"The functions: {stack.front.url}/oauth_callback and {stack.front.url}/mail_proxy")
-    administered = write_file(stack).relative_to(ROOT)
-    _say(f"Administer it: .venv/bin/python -m ops --local status (its environment is in {administered})")
+    administered = write_file(stack)
+    if administered == RUN / administered.name:
+        where = administered.relative_to(ROOT)
+        _say(f"Administer it: .venv/bin/python -m ops --local status (its environment is in {where})")
+    else:
+        _say("Another make run is up: python -m ops --local works on that one")
     _say(f"Deliver mail, move the clock, inject faults: {stack.control_url} (docs/architecture.md). Ctrl-C ends it.")
+    _say(f"Open {stack.crm_url} and sign in as Anna, Ben or Carla: the demo CRM. Google's consent page is local too.")
+    if has_desktop():
+        webbrowser.open(stack.crm_url)
     while True:
         time.sleep(3600)
 
@@ -94,7 +104,9 @@ def _free_or_any(port: int) -> int:
 
 
 def _run_directory() -> Path:
-    directory = ROOT / ".local" / "run"
+    """The first of ``.local/run``, ``.local/run-2`` … that no other run has; it is this process's to its end."""
+    names = (RUN.with_name(f"{RUN.name}-{number}" if number > 1 else RUN.name) for number in itertools.count(1))
+    directory = next(name for name in names if take(name))
     for old in directory.glob("*.log"):
         old.unlink()
     return directory

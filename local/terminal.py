@@ -1,9 +1,13 @@
-"""What the commands that stay up share: how they end, and which ports they find free."""
+"""What the commands that stay up share: how they end, which ports and folders they find free, who looks at them."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import socket
+import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -24,6 +28,29 @@ def is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+_taken: list[int] = []
+
+
+def take(directory: Path) -> bool:
+    """Makes the folder this process's until it ends, however it ends; False where it is another one's."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    _taken.append(lock)
+    return True
+
+
+def has_desktop() -> bool:
+    """Whether a person sits there who could be shown a page: a terminal, with a desktop around it."""
+    return sys.stdout.isatty() and (
+        sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+    )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
