@@ -1,15 +1,15 @@
 """Owns how mail is moved in a mailbox: intents first, then Gmail, and who may have it done. Used by sweeps and undo.
 
 An intent stays open until a drain reads our own step in the history: only then can a person's hand that came between
-plan and step be told, and the mail be put back. Who dies in between leaves intents that the next sweep carries out as
-they stand.
+plan and step be told, and the mail be put back. One alone makes a step: a second time, it might come after that hand
+has been given its way. Who dies in between leaves intents that others carry out as they stand, once none can be at it.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,7 +17,7 @@ from google.cloud import firestore
 
 from common import clock
 from common.drain import Outcome, drain
-from common.errors import BadRequest
+from common.errors import BadRequest, Problem, Unavailable
 from common.gmail.client import Gmail, open_gmail
 from common.keys import random_token
 from common.label_names import lacking
@@ -40,6 +40,8 @@ _RECORD_BYTES: Final = 12
 _TIMEOUT_S: Final = 120.0
 # The longest that Cloud Tasks waits for who writes an intent and then has Gmail do it (``common.tasks``).
 STEP_WITHIN: Final = timedelta(minutes=5)
+# A step that begins by then has its answer, or none, within the time above.
+_STEP_BEGINS_WITHIN: Final = STEP_WITHIN - timedelta(seconds=_TIMEOUT_S)
 
 Planner = Callable[[Iterable[Notice]], Plan]
 
@@ -98,17 +100,18 @@ def plan_filing(
 
 @dataclass(frozen=True)
 class Claimed:
-    """Moves whose intents are written: what may be done at Gmail now."""
+    """Moves whose intents are written, since when: what may be done at Gmail now."""
 
     moves: tuple[Move, ...] = ()
     old: frozenset[str] = frozenset()
+    at: datetime | None = None
 
 
 class Filer:
     """Moves mail in one mailbox. ``connection`` is kept up to date; ``is_complete``: all was done that was planned.
 
-    ``refused`` are categories for which Gmail makes no label: their mail stays where it lies. Without ``keep_record``
-    no record of a sweep is made: an undo.
+    ``is_busy``: somebody else is at some of it. ``refused`` are categories for which Gmail makes no label: their mail
+    stays where it lies. Without ``keep_record`` no record of a sweep is made: an undo.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Filer:
     ) -> None:
         self.connection = connection
         self.is_complete = True
+        self.is_busy = False
         self.moved = 0
         self.refused: frozenset[Category] = frozenset()
         self._gmail = gmail
@@ -123,6 +127,7 @@ class Filer:
         self._keep_record = keep_record
         self._record: Versioned[Sweep] | None = None
         self._begun: set[str] = set()
+        self._mine: set[str] = set()
 
     @property
     def sweep_id(self) -> str:
@@ -139,7 +144,7 @@ class Filer:
         claimed = Claimed()
         for start in range(0, len(notices), PIECE):
             more = self._claim(notices[start : start + PIECE], plan)
-            claimed = Claimed(claimed.moves + more.moves, claimed.old | more.old)
+            claimed = Claimed(claimed.moves + more.moves, claimed.old | more.old, claimed.at or more.at)
         self._apply(claimed)
 
     def _claim(self, notices: Sequence[Versioned[Notice]], plan: Planner) -> Claimed:
@@ -148,26 +153,40 @@ class Filer:
             held = {notice.value.mail_id: notice for notice in notices}
             planned, refused = plan_possible(plan(notice.value for notice in notices), lacking(self.connection.value))
             self.refused |= refused
+            now = clock.now()
+            planned = replace(planned, moves=tuple(self._free(planned.moves, held, now)))
             if not planned.moves and not planned.staying:
                 return Claimed()
             try:
-                record = self._save(planned, held)
+                record = self._save(planned, held, now)
             except Lost:
                 found = store().notices.load_many(self.connection.value.user_id, held)
                 notices = [found[mail_id] for mail_id in held if mail_id in found]
                 continue
             self._record = record
             self._begun |= {move.mail_id for move in planned.moves if held[move.mail_id].value.intent}
+            self._mine |= {move.mail_id for move in planned.moves}
             self.moved += len(planned.moves)
-            return Claimed(planned.moves, planned.old)
+            return Claimed(planned.moves, planned.old, now)
         self.is_complete = False
         return Claimed()
 
-    def _save(self, planned: Plan, held: Mapping[str, Versioned[Notice]]) -> Versioned[Sweep] | None:
+    def _free(self, moves: Iterable[Move], held: Mapping[str, Versioned[Notice]], now: datetime) -> Iterator[Move]:
+        """The moves that nobody is making, neither this one, whose echo has not been read yet, nor another."""
+        for move in moves:
+            notice = held[move.mail_id].value
+            if notice.intent and notice.mail_id in self._mine:
+                continue
+            if is_under_way(notice, now):
+                self.is_busy = True
+                continue
+            yield move
+
+    def _save(self, planned: Plan, held: Mapping[str, Versioned[Notice]], now: datetime) -> Versioned[Sweep] | None:
         fresh = tuple(move for move in planned.moves if not held[move.mail_id].value.intent)
         with store().batch() as batch:
             for move in planned.moves:
-                store().notices.update(held[move.mail_id], batch, intent=move.target)
+                store().notices.update(held[move.mail_id], batch, intent=move.target, begun_at=now)
             for mail_id in planned.staying:
                 store().notices.update(held[mail_id], batch, filed=Category.NONE.value)
             record = self._save_record(fresh, batch) if fresh and self._keep_record else self._record
@@ -176,7 +195,7 @@ class Filer:
                 store().syncs.patch(
                     self.connection.value.user_id,
                     batch=batch,
-                    last_sweep_at=clock.now(),
+                    last_sweep_at=now,
                     notices_version=firestore.Increment(1),
                 )
         return record
@@ -200,17 +219,41 @@ class Filer:
         plan = Plan(claimed.moves, (), claimed.old)
         steps = plan_steps(plan, self.connection.value.label_ids)
         for index in range(len(steps)):
-            self._verify_wanted()
+            if claimed.at is None or clock.now() > claimed.at + _STEP_BEGINS_WITHIN:
+                self.is_complete = False
+                return
             try:
-                self._modify(steps[index])
-            except BadRequest:
-                # One of our labels has gone just now; where it has not, Gmail means what it says.
-                before = self.connection
-                self.heal(verify=True)
-                if self.connection is before:
-                    raise
-                steps = plan_steps(plan, self.connection.value.label_ids)
-                self._modify(steps[index])
+                self._verify_wanted()
+                steps = self._make(steps, index, plan)
+            except (Problem, Lost) as trouble:
+                # Without an answer, Gmail may still be about to make it.
+                is_open = isinstance(trouble, Unavailable)
+                self._release(mail_id for step in steps[index + is_open :] for mail_id in step.mail_ids)
+                raise
+
+    def _make(self, steps: list[Step], index: int, plan: Plan) -> list[Step]:
+        """Has Gmail make one step; returns the steps, anew where one of our labels had gone."""
+        try:
+            self._modify(steps[index])
+        except BadRequest:
+            # One of our labels has gone just now; where it has not, Gmail means what it says.
+            before = self.connection
+            self.heal(verify=True)
+            if self.connection is before:
+                raise
+            steps = plan_steps(plan, self.connection.value.label_ids)
+            self._modify(steps[index])
+        return steps
+
+    def _release(self, mail_ids: Iterable[str]) -> None:
+        """Says of steps that will not be made that nobody is at them: whoever comes next may make them at once."""
+        user_id, listed = self.connection.value.user_id, sorted(mail_ids)
+        for start in range(0, len(listed), PIECE):
+            found = store().notices.load_many(user_id, listed[start : start + PIECE])
+            with contextlib.suppress(Lost), store().batch() as batch:
+                for notice in found.values():
+                    if notice.value.intent:
+                        store().notices.update(notice, batch, begun_at=None)
 
     def _verify_wanted(self) -> None:
         """Raises Lost where labels were turned off or the connection replaced since the intents were written.
@@ -243,6 +286,11 @@ class Filer:
             self.is_complete = False
 
 
+def is_under_way(notice: Notice, now: datetime) -> bool:
+    """Whether somebody may still be about to make the step that this open intent stands for."""
+    return bool(notice.intent) and notice.begun_at is not None and notice.begun_at > now - STEP_WITHIN
+
+
 def forget_overtaken(user_id: str, refused: Collection[Category] = ()) -> bool:
     """Forgets what earlier sweeps meant to do with mail that a hand has moved since. To be called after a drain.
 
@@ -253,7 +301,7 @@ def forget_overtaken(user_id: str, refused: Collection[Category] = ()) -> bool:
     for notice in store().notices.open_intents(user_id):
         if not notice.value.pinned and notice.value.intent not in refused:
             continue
-        if notice.version is None or notice.version > clock.now() - STEP_WITHIN:
+        if is_under_way(notice.value, clock.now()):
             is_over = False
             continue
         with contextlib.suppress(Lost):

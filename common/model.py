@@ -164,7 +164,10 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """MailMagnet's record of one mail from a contact: where a sweep put it (``filed``), or will (``intent``)."""
+    """MailMagnet's record of one mail from a contact: where a sweep put it (``filed``), or will (``intent``).
+
+    ``begun_at`` is since when somebody is about to do so; None where it is known that nobody is.
+    """
 
     mail_id: str
     from_address: str
@@ -173,6 +176,7 @@ class Notice:
     expires_at: datetime
     filed: str = IN_INBOX
     intent: str = ""
+    begun_at: datetime | None = None
     pinned: bool = False
     seen: bool = False
     unverified: bool = False

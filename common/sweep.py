@@ -46,7 +46,8 @@ _ECHO_WITHIN: Final = timedelta(seconds=30)
 
 
 class Outcome(StrEnum):
-    """IDLE: nothing is due. PASSED: nothing may be done. WAITING: MailMagnet has not come to the end of the history.
+    """IDLE: nothing is due. PASSED: nothing may be done. WAITING: MailMagnet has not come to the end of the history,
+    or somebody else is at work.
 
     After UNFINISHED the work stays, and a task should go on soon; after REFUSED, which is all but what Gmail makes no
     label for, it stays for the next dispatch.
@@ -136,6 +137,9 @@ class _Sweep:
                 leave_settling(self._whose.connection)
             if not self._filer.is_complete or not self._is_as_wanted:
                 return Outcome.UNFINISHED
+            if self._filer.is_busy:
+                # Whoever is at it ends it; whoever has died leaves it to the next dispatch.
+                return Outcome.WAITING
             has_more = len(senders) == _MOST_SENDERS
             self._finish(work, senders, has_more=has_more)
             if not has_more:

@@ -181,7 +181,7 @@ def _restore(held: Sweep, connection: Versioned[Connection], magnet: Magnet, gma
         # All of it or nothing: what is left would never be put back.
         raise LabelRefused
     filer.file(notices, partial(plan_undo, former))
-    if not filer.is_complete:
+    if not filer.is_complete or filer.is_busy:
         raise Lost
     if filer.moved and drained(store().load_context(user_id), gmail) is None:
         # Read before the pins: a hand that came before our step is told from it by the intents alone.

@@ -13,7 +13,7 @@ from google.cloud import firestore
 from common import clock
 from common.keys import decode_id, encode_id, keys
 from common.model import IN_INBOX, Notice, Sender, Sweep
-from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Versioned
+from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Versioned
 from common.store.records import NAME, Owned, pieces, where
 
 _SENDERS_PAGE = 300
@@ -30,6 +30,12 @@ class Before:
 
 class Notices(Owned[Notice]):
     """connections/{user_id}/notices/{mail_id}"""
+
+    def update(self, versioned: Versioned[Notice], batch: Batch | None = None, **changes: Any) -> Versioned[Notice]:
+        """As any record's; where no step is due any more, nobody has begun one."""
+        if changes.get("intent") == "":
+            changes["begun_at"] = None
+        return super().update(versioned, batch, **changes)
 
     def page(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -180,6 +182,30 @@ def test_another_sweep_does_not_forget_a_step_under_way(sorted_mailbox: Stack) -
 
     with while_modifying(sorted_mailbox, move_and_sweep, delay_s=4.0):
         sweep(sorted_mailbox)
+    sorted_mailbox.catch_up(within_s=600)
+    sweep(sorted_mailbox)
+
+    assert ({CUSTOMERS}, ("", True)) == (place(sorted_mailbox, mail), state(sorted_mailbox, mail)[1:])
+
+
+def test_a_step_is_made_by_one_sweep_alone(sorted_mailbox: Stack) -> None:
+    """While a sweep has its step under way no other makes it: that could come after a hand which has been put right."""
+    mail = arrive(sorted_mailbox, MIA)
+    address = sorted_mailbox.people["anna"].email
+    customers = label_id(sorted_mailbox, CUSTOMERS)
+    another = threading.Thread(target=lambda: send_task(sorted_mailbox, kind="sweep"))
+
+    def sweep_and_move() -> None:
+        late = sorted_mailbox.faults.inject(Fault("gmail", "users.messages.batchModify", delay_s=4.0))
+        another.start()
+        while another.is_alive() and not late.struck:
+            time.sleep(0.01)
+        sorted_mailbox.google.gmail.person_moves(address, mail, add=[customers], remove=["INBOX"])
+
+    with while_modifying(sorted_mailbox, sweep_and_move, delay_s=2.0):
+        sweep(sorted_mailbox)
+    another.join()
+    sorted_mailbox.faults.clear()
     sorted_mailbox.catch_up(within_s=600)
     sweep(sorted_mailbox)
 
