@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from local.stack import Stack
+from tests.e2e.axe import fetch_axe
 from tests.e2e.desk import Desk, sit_down
 from tests.integration.browser import started_browser
 
@@ -39,6 +40,12 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
     _running_stack.load_directory()
     yield _running_stack
     _running_stack.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core; without npm or a registry the tests that ask for it are skipped, loudly."""
+    return fetch_axe(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.fixture
