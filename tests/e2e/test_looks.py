@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,6 +21,11 @@ pytestmark = pytest.mark.integration
 VIEWS = {
     "anna": ("#/contacts", "#/contacts/mia", "#/inbox", "#/drafts", "#/notices", "#/labels", "#/settings", "#/me"),
     "carla": ("#/admin", "#/settings"),
+}
+WINDOWS: Mapping[str, Mapping[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
 }
 NAMES = {"anna": "Anna Berger", "carla": "Carla Nowak"}
 _WIDER = """() => [document.documentElement, ...document.querySelectorAll("main, main section, main article")]
@@ -54,22 +59,22 @@ def name_of(view: str) -> str:
     return "mail" if view.startswith("#/mail/") else view.removeprefix("#/").replace("/", "-")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("user", ["anna", "carla"])
-def test_axe_finds_nothing_serious(lived_in: Stack, look: Sit, axe: str, theme: str, user: str) -> None:
-    """No view breaks a serious rule of axe's, contrast included, in the light and in the dark theme."""
-    desk = look(NAMES[user], color_scheme=theme)
+def test_axe_finds_nothing_serious(lived_in: Stack, look: Sit, axe: str, window: str, user: str) -> None:
+    """No view breaks a serious rule of axe's, contrast included, in the light or the dark theme or on a phone."""
+    desk = look(NAMES[user], **WINDOWS[window])
     views = VIEWS[user] + ((address_of(lived_in, SHOWN),) if user == "anna" else ())
     found = {}
     for view in views:
         desk.open(view)
         found[view] = findings(desk.page, axe)
-        desk.shot(f"{theme}-{name_of(view)}")
+        desk.shot(f"{window}-{name_of(view)}")
     if user == "anna":
         desk.press("Reply")
         desk.page.get_by_role("textbox", name="Text").wait_for()
         found["writing"] = findings(desk.page, axe)
-        desk.shot(f"{theme}-writing")
+        desk.shot(f"{window}-writing")
 
     assert {} == {view: serious for view, serious in found.items() if serious}
 
@@ -97,14 +102,14 @@ def untranslated(text: str) -> list[str]:
 
 def test_a_phone(lived_in: Stack, look: Sit) -> None:
     """At a phone's width nothing stands out at the side, what is to be touched is big enough, and back leads back."""
-    desk = look("Anna Berger", viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2, locale="de-DE")
+    desk = look("Anna Berger", locale="de-DE", **WINDOWS["phone"])
     wider: dict[str, Any] = {}
     small: dict[str, Any] = {}
     for view in (*VIEWS["anna"], address_of(lived_in, SHOWN)):
         desk.open(view)
         wider[view] = desk.page.evaluate(_WIDER)
         small[view] = desk.page.evaluate(_SMALL)
-        desk.shot(f"phone-{name_of(view)}")
+        desk.shot(f"german-phone-{name_of(view)}")
     expect(desk.page.locator(".list-pane")).to_be_hidden()
     desk.page.locator(".reading-back a").click()
     expect(desk.page.get_by_role("heading", name="Posteingang")).to_be_visible()
