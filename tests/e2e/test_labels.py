@@ -52,6 +52,23 @@ def test_a_sweep_is_seen_before_and_after_and_taken_back(stack: Stack, sit: Sit)
     expect(preview.locator(".move")).to_contain_text("Twelve desks")
 
 
+def test_a_won_deal_takes_its_mail_along(stack: Stack, sit: Sit) -> None:
+    """The deal is won, the preview shows that its mail will follow, the sweep moves it, and says so."""
+    start_labels(stack)
+    mail_id = stack.mail("anna", MIA, "Twelve desks")
+    stack.settle()
+    stack.sweep()
+    desk = sit("Anna Berger", place="#/labels")
+    expect(card(desk, "The next sweep")).to_contain_text("The next sweep moves nothing.")
+    desk.page.get_by_label("A deal is won").select_option("Rahmenvertrag Büroausstattung (open)")
+    desk.press("Win it")
+    expect(card(desk, "The next sweep").locator(".move")).to_contain_text("Customers")
+    desk.press("Sweep now")
+
+    expect(card(desk, "The last sweeps").locator("summary").first).to_contain_text("1 to “Customers”")
+    assert "Customers" in stack.labels_of("anna", mail_id)
+
+
 def test_why_a_mail_is_where_it_is(stack: Stack, sit: Sit) -> None:
     """The rule stands there as a sentence, with the deal that decided, in the reader's language; so does a hand."""
     start_labels(stack)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import Locator, expect
 
+from local.faults import Fault
 from local.stack import Stack
 from tests.e2e.conftest import Sit
 from tests.e2e.desk import Desk
@@ -78,6 +81,23 @@ def test_without_mailmagnet_the_way_to_it_is_shown(stack: Stack, sit: Sit) -> No
 
     expect(desk.page.get_by_text("MailMagnet is off.")).to_be_visible()
     expect(desk.page.get_by_role("link", name="Open the settings")).to_be_visible()
+
+
+def test_a_planned_mail_that_did_not_go_is_told(stack: Stack, sit: Sit) -> None:
+    """Also without MailMagnet: why a mail for later was not sent stands among the notices, and leads to its draft."""
+    stack.connect("anna")
+    message = {"to": [{"address": "mia@customer.example"}], "subject": "Offer", "text": "Here it is."}
+    send_at = (stack.clock.now() + timedelta(hours=1)).isoformat()
+    headers = {"Idempotency-Key": "one"}
+    stack.ask("anna", "POST", "/mail_proxy/messages", json={**message, "send_at": send_at}, headers=headers)
+    stack.faults.inject(Fault("gmail", "users.drafts.send", status=400, reason="invalidArgument"))
+    stack.catch_up(within_s=7_200)
+    desk = sit("Anna Berger", place="#/notices")
+
+    expect(rows(desk)).to_contain_text("Not sent")
+    expect(rows(desk)).to_contain_text("It is among your drafts.")
+    rows(desk).get_by_role("link").click()
+    expect(desk.page.get_by_role("heading", name="Drafts")).to_be_visible()
 
 
 def test_notices_in_german(stack: Stack, sit: Sit) -> None:

@@ -91,7 +91,8 @@ async function list(session, unread, again) {
   const pages = session.client.notices({ expand: "summary", page_size: PAGE, ...(unread ? { unread } : {}) });
   const first = await pages.next();
   session.badge("notices", first.unread);
-  if (!first.mailmagnet) return off(session);
+  // What was planned and did not go is told without MailMagnet, too.
+  if (!first.notices.length && !first.mailmagnet) return off(session);
   if (!first.notices.length) return empty(t(unread ? "notices.none" : "notices.noneAtAll"), t("notices.noneText"), { icon: "bell" });
   const rows = element("ul", { className: "card flush notices" });
   const add = (page) => rows.append(...page.notices.map((one) => element("li", {}, row(session, one, again))));
