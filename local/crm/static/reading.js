@@ -2,7 +2,7 @@
 import { avatar, button, element, icon, link, mailFrame, people, tag } from "./dom.js";
 import { compose } from "./composing.js";
 import { deliveryNote, fileList, invitationNote, save } from "./parts.js";
-import { actionButton, load, problem, skeleton } from "./states.js";
+import { actionButton, load, skeleton } from "./states.js";
 
 const UNDO = { archive: "unarchive", trash: "untrash" };
 const FRAME_PX = { least: 150, most: 620, line: 24, chars: 88 };
@@ -130,15 +130,22 @@ function toggle(session, mail, on, off, name, isOn) {
   return node;
 }
 
-// The other mails of the conversation, closed; each is opened where it stands.
+// The other mails of the conversation, closed; each is opened where it stands. They are asked for unbidden only where
+// there surely are some: it costs as much as two mails.
 function conversation(session, mail) {
-  const place = element("div", { className: "stack" });
-  session.client.thread(mail.thread_id).then(({ messages }) => {
+  const isAnswer = /^\s*(re|aw|antw|sv|fwd?|wg)\s*:/i.test(mail.subject) || mail.labels.includes("SENT");
+  const fetchOthers = async () => {
+    const { messages } = await session.client.thread(mail.thread_id);
     const others = messages.filter((one) => one.id !== mail.id);
-    if (!others.length) return;
-    place.append(element("h2", { className: "small quiet", textContent: session.t("mail.conversation", { count: others.length }) }),
-      element("div", { className: "card flush" }, others.map((one) => earlier(session, one))));
-  }, (error) => place.append(problem(session, error)));
+    return others.length ? element("div", { className: "stack" },
+      element("h2", { className: "small quiet", textContent: session.t("mail.conversation", { count: others.length }) }),
+      element("div", { className: "card flush" }, others.map((one) => earlier(session, one))))
+      : element("p", { className: "quiet small", textContent: session.t("mail.noConversation") });
+  };
+  const place = element("div", {});
+  const show = () => place.replaceChildren(load(session, skeleton(session, "rows", 1), fetchOthers));
+  if (isAnswer) show();
+  else place.append(button(session.t("mail.showConversation"), show, { icon: "replyAll", kind: "quiet" }));
   return place;
 }
 

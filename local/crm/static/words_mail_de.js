@@ -44,6 +44,8 @@ export default {
   "mail.sharedBy": "Aus dem Postfach von {name}.",
   "mail.conversation.one": "Eine weitere E-Mail dieser Unterhaltung",
   "mail.conversation.other": "{count} weitere E-Mails dieser Unterhaltung",
+  "mail.showConversation": "Unterhaltung zeigen",
+  "mail.noConversation": "In dieser Unterhaltung gibt es keine weiteren E-Mails.",
   "mail.done.archive": "Archiviert.",
   "mail.done.trash": "In den Papierkorb verschoben.",
   "mail.done.unread": "Als ungelesen markiert.",

@@ -44,6 +44,8 @@ export default {
   "mail.sharedBy": "From {name}'s mailbox.",
   "mail.conversation.one": "One other mail of this conversation",
   "mail.conversation.other": "{count} other mails of this conversation",
+  "mail.showConversation": "Show the conversation",
+  "mail.noConversation": "There are no other mails in this conversation.",
   "mail.done.archive": "Archived.",
   "mail.done.trash": "Moved to trash.",
   "mail.done.unread": "Marked as unread.",
