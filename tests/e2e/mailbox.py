@@ -59,7 +59,7 @@ def live_in(stack: Stack) -> Stack:
     load_directory(stack)
     for mail in _MAILS:
         _write(stack, mail)
-    start_labels(stack)
+    start_labels(stack, locale="de")
     stack.connect("ben", features=("mail",))
     stack.connect("carla", features=("mail", "mailmagnet"))
     stack.ask("ben", "PATCH", "/oauth_callback/connection", json={"sharing": "public"})

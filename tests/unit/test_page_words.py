@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from local.functions import ROOT
+from tests.page_words import STATIC, entries
 
-STATIC = ROOT / "local" / "crm" / "static"
-_ENTRY = re.compile(r'^\s*"([\w.-]+)":\s*("(?:[^"\\]|\\.)*")', re.MULTILINE)
 _ASKED = re.compile(r'\bt\(\s*"([\w.-]+)"')
 _FORMS = ("one", "other")
-
-
-def entries(language: str) -> list[tuple[str, str]]:
-    """Keys and texts, in the order of the files."""
-    files = sorted(STATIC.glob(f"words_*{language}.js"))
-    return [(key, json.loads(text)) for file in files for key, text in _ENTRY.findall(file.read_text())]
 
 
 def names(text: str) -> set[str]:
