@@ -30,7 +30,7 @@ export default {
   "inside.kind.webhook": "Webhook received",
   "inside.kind.done": "You pressed",
   "inside.deed.mail": "A customer writes",
-  "inside.deed.answer": "They answer me",
+  "inside.deed.answer": "An answer comes",
   "inside.deed.deal": "A deal is won",
   "inside.deed.sweep": "Sweep now",
   "inside.deed.day": "A day passes",
