@@ -11,14 +11,14 @@ TERRAFORM_VENV := .venv-terraform
 TERRAFORM_TOOLS := $(TERRAFORM_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run run-gmail demo test lint types format unit integration chaos openapi bench bench-quick volume hooks terraform-tools clean
+.PHONY: help install run run-gmail demo test lint types format unit integration browser chaos openapi bench bench-quick volume hooks terraform-tools clean
 
 help: ## List the targets
 	@$(PYTHON) -c 'import re, sys; [print(f"  make {name:16} {what}") for name, what in re.findall(r"(?m)^([a-z-]+):.*## (.*)", open(sys.argv[1]).read())]' Makefile
 
 install: $(INSTALLED) ## Make .venv and install what is pinned in requirements-dev.txt
 
-run: $(INSTALLED) ## Start the product on a local Google, play the main job, stay up until Ctrl-C
+run: $(INSTALLED) ## Start the product on a local Google, play the main job, open the demo CRM, stay up until Ctrl-C
 	@$(BIN)/python -m local.demo --stay
 
 run-gmail: $(INSTALLED) ## Run the functions on Google's own OAuth and Gmail: CLIENT=client_secret.json [CONTACTS=a@x.com,b@y.com]
@@ -36,6 +36,9 @@ unit: $(INSTALLED) ## Run the tests that need no network
 
 integration: $(INSTALLED) ## Run the tests against the stand-ins, and in Chromium where it is installed (or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/integration
+
+browser: $(INSTALLED) ## Run the tests in Chromium alone, as people click the demo CRM; pictures in .local/screens
+	$(BIN)/python -m pytest tests/e2e tests/integration/test_hostile_mail_in_browser.py
 
 chaos: $(INSTALLED) ## Play seeded chaos against the model: SEEDS=100 for that many, SEEDS=7,8 for these, SEEDS=7, for one
 	@$(BIN)/python -m tests.chaos.run $(SEEDS)
