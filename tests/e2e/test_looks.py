@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 VIEWS = {
     "anna": ("#/contacts", "#/contacts/mia", "#/inbox", "#/drafts", "#/notices", "#/labels", "#/settings", "#/me"),
-    "carla": ("#/admin", "#/settings"),
+    "carla": ("#/admin/policy", "#/admin/connections", "#/admin/audit", "#/settings"),
 }
 WINDOWS: Mapping[str, Mapping[str, Any]] = {
     "light": {"color_scheme": "light"},
