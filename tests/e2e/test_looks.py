@@ -29,6 +29,12 @@ WINDOWS: Mapping[str, Mapping[str, Any]] = {
     "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
 }
 NAMES = {"anna": "Anna Berger", "carla": "Carla Nowak"}
+# Above a tenth Google's web vitals call a page restless.
+_MOST_SHIFTED = 0.1
+_SHIFTS = """() => new Promise((resolve) => new PerformanceObserver((list, observer) => {
+  observer.disconnect();
+  resolve(list.getEntries().filter((one) => !one.hadRecentInput).reduce((sum, one) => sum + one.value, 0));
+}).observe({ type: "layout-shift", buffered: true }) || setTimeout(resolve, 500, 0))"""
 _WIDER = """() => [document.documentElement, ...document.querySelectorAll("main, main section, main article")]
   .filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "hidden")
   .map((one) => `${one.tagName}.${one.className} ${one.scrollWidth} > ${one.clientWidth}`)"""
@@ -100,6 +106,19 @@ def untranslated(text: str) -> list[str]:
     """What looks like a key of the words; addresses, domains and file names do not."""
     kinds = "|".join(sorted({key.partition(".")[0] for key, _ in entries("de")}))
     return re.findall(rf"(?<![\w@/.])(?:{kinds})\.[a-z][\w.-]*(?![\w@])", text)
+
+
+def test_nothing_jumps(lived_in: Stack, look: Sit) -> None:
+    """While views load, what is already there stays where it is: by the browser's own measure of layout shifts."""
+    desk = look("Anna Berger")
+    shifts: dict[str, float] = {}
+    before = 0.0
+    for view in (*VIEWS["anna"], address_of(lived_in, SHOWN)):
+        desk.open(view)
+        all_so_far = desk.page.evaluate(_SHIFTS)
+        shifts[view], before = all_so_far - before, all_so_far
+
+    assert {} == {view: shift for view, shift in shifts.items() if shift > _MOST_SHIFTED}
 
 
 def test_a_phone(lived_in: Stack, look: Sit) -> None:

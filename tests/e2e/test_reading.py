@@ -117,3 +117,52 @@ def test_a_contacts_mail_is_searched(inbox: Stack, sit: Sit) -> None:
 
     expect(desk.page.get_by_text("in colleagues' mailboxes (Ben Okafor)")).to_be_visible()
     expect(desk.page.get_by_role("searchbox", name="Search this mail")).to_have_value("desk")
+
+
+def test_a_deals_mail(inbox: Stack, sit: Sit) -> None:
+    """A deal shows its contacts, and the mail of all of them together; each mail opens with its contact."""
+    inbox.mail("anna", "Lena Krüger <lena@krueger-energie.example>", "Floor lamps")
+    desk = sit("Anna Berger", place="#/contacts/mia")
+    desk.link("Rahmenvertrag Büroausstattung")
+    expect(desk.page.get_by_role("heading", name="Rahmenvertrag Büroausstattung")).to_be_focused()
+    expect(desk.page.locator(".timeline .mail-row")).to_have_count(3)
+    desk.shot("deal")
+    desk.link("Floor lamps")
+
+    expect(desk.page.get_by_role("heading", name="Floor lamps")).to_be_visible()
+    expect(desk.page.locator(".reading-back a")).to_have_text("Lena Krüger")
+
+
+def test_sharing_a_contact_keeps_the_place(inbox: Stack, sit: Sit) -> None:
+    """The switch shares and takes back, what it changes shows at once, and the focus stays on it."""
+    inbox.ask("anna", "PATCH", "/oauth_callback/connection", json={"sharing": "custom"})
+    desk = sit("Anna Berger", place="#/contacts/mia")
+    switch = desk.page.get_by_role("switch", name="Share my mail with Mia Schneider")
+    switch.focus()
+    desk.page.keyboard.press("Space")
+    expect(desk.page.get_by_text("confirmed by you")).to_be_visible()
+    expect(desk.page.locator(".timeline .mail-row").filter(has_text="Everyone in the CRM")).to_have_count(2)
+    expect(switch).to_be_focused()
+    desk.page.keyboard.press("Space")
+    expect(desk.page.get_by_text("confirmed by you")).to_have_count(0)
+
+    expect(desk.page.locator(".timeline .mail-row").filter(has_text="Only you")).to_have_count(2)
+
+
+def test_mailboxes_that_were_not_asked(inbox: Stack, sit: Sit) -> None:
+    """Of more than ten mailboxes the rest are named, and looked into when the reader asks for it."""
+    colleagues = [f"colleague-{number:02}" for number in range(11)]
+    for user in colleagues:
+        inbox.add_person(user)
+        inbox.connect(user, features=("mail",))
+        inbox.ask(user, "PATCH", "/oauth_callback/connection", json={"sharing": "public"})
+        inbox.mail(user, MIA, f"To {user}")
+    desk = sit("Anna Berger", place="#/contacts/mia")
+    unasked = desk.page.locator(".mailboxes .note").filter(has_text="Not asked yet:")
+    expect(unasked).to_be_visible()
+    told = str(unasked.locator("div").text_content()).removeprefix("Not asked yet: ")
+    mail = desk.page.get_by_role("link", name=f"To {told.partition('@')[0]}")
+    expect(mail).to_have_count(0)
+    desk.press("Ask them, too")
+
+    expect(mail).to_be_visible()

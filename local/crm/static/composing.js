@@ -18,12 +18,15 @@ export function compose(session, { mode = "new", mail = null, to = [], draft = n
     return;
   }
   const opener = document.activeElement;
+  const unsaved = (event) => letter.dirty && event.preventDefault();
   // One key a mail, kept over retries: a second click never sends a second mail.
   const letter = { mode, mail, draftId: draft?.id ?? null, key: crypto.randomUUID(), dirty: false, session, sent };
   const close = () => {
     place.replaceChildren();
+    removeEventListener("beforeunload", unsaved);
     (opener?.isConnected ? opener : document.getElementById("main"))?.focus();
   };
+  addEventListener("beforeunload", unsaved);
   place.replaceChildren(panel(session, letter, close));
   fill(session, letter, { to, draft }).then(() => letter.fields[to.length || mode.startsWith("reply") ? "text" : "to"].focus());
 }

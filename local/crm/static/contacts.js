@@ -66,7 +66,7 @@ async function addSummaries(session, rows) {
 }
 
 function facts(session, one) {
-  return [one.category === "none" ? null : tag(session.t(`category.${one.category}`), one.category),
+  return [tag(session.t(`category.${one.category}`), one.category),
     one.unread ? tag(session.t("contacts.unread", { count: one.unread }), "info", "bell") : null].filter(Boolean);
 }
 

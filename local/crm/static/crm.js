@@ -14,6 +14,7 @@ import { complain, problem } from "./states.js";
 
 const VIEWS = {
   contacts: () => import("./contacts.js"),
+  deals: () => import("./deals.js"),
   inbox: () => import("./inbox.js"),
   mail: () => import("./inbox.js"),
   drafts: () => import("./drafts.js"),

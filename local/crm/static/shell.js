@@ -11,7 +11,7 @@ const SECTIONS = [
   ["me", "shield"],
   ["admin", "key"],
 ];
-const WITHIN = { mail: "inbox", drafts: "inbox" };
+const WITHIN = { mail: "inbox", drafts: "inbox", deals: "contacts" };
 const THEMES = ["auto", "light", "dark"];
 
 // Answers {parts, main, tools, panel}: `tools` takes buttons in the bar, `panel` is the aside on the right.

@@ -21,6 +21,7 @@ export default {
   "signin.ben": "Vertrieb. Sieht, was Kollegen freigeben.",
   "signin.carla": "Administration. Legt die Regeln fest.",
   "view.contacts": "Kontakte",
+  "view.deals": "Deal",
   "view.inbox": "Posteingang",
   "view.mail": "Posteingang",
   "view.drafts": "Entwürfe",

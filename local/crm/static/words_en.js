@@ -21,6 +21,7 @@ export default {
   "signin.ben": "Sales. Sees what colleagues share.",
   "signin.carla": "Administrator. Sets the policy.",
   "view.contacts": "Contacts",
+  "view.deals": "Deal",
   "view.inbox": "Inbox",
   "view.mail": "Inbox",
   "view.drafts": "Drafts",
