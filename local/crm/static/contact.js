@@ -33,14 +33,14 @@ export function contactPage(session, id, { q = "" }) {
   return place;
 }
 
-function factsOf(session, { contact, category, deals }, id, again) {
+function factsOf(session, { contact, category, deals, mailboxes }, id, again) {
   const { t, language } = session;
   return element("div", { className: "facts-grid" },
     element("section", { className: "card" }, element("div", { className: "row between" }, element("h2", { textContent: t("contact.deals") }),
       category.category === "none" ? null : tag(t(`category.${category.category}`), category.category)),
     deals.length ? element("ul", {}, deals.map((deal) => element("li", {}, dealRow(session, deal)))) : element("p", { className: "quiet", textContent: t("contact.noDeals") }),
     element("p", { className: "hint", textContent: category.text[language] ?? "" })),
-    element("section", { className: "card" }, element("h2", { textContent: t("contact.sharing") }), sharing(session, contact, id, again),
+    element("section", { className: "card" }, element("h2", { textContent: t("contact.sharing") }), sharing(session, contact, id, { again, possible: mailboxes.some((one) => one.own && one.state !== "disconnected") }),
       element("ul", { className: "addresses" }, contact.addresses.map((one) => element("li", {}, element("span", { textContent: one.address }),
         element("span", { className: "quiet small", textContent: t("contact.since", { date: session.date(one.added_at) }) }),
         one.confirmed ? tag(t("contact.confirmed"), "good", "check") : null)))));
@@ -59,9 +59,9 @@ export function dealTag(session, { state }) {
 }
 
 // Sharing names the addresses that were shown: one that was added meanwhile is not shared unseen.
-function sharing(session, contact, id, again) {
+function sharing(session, contact, id, { again, possible }) {
   const { t, client } = session;
-  const toggle = element("input", { type: "checkbox", role: "switch", checked: Boolean(contact.shared) });
+  const toggle = element("input", { type: "checkbox", role: "switch", checked: Boolean(contact.shared), disabled: !possible });
   toggle.addEventListener("change", async () => {
     toggle.disabled = true;
     try {
@@ -76,5 +76,5 @@ function sharing(session, contact, id, again) {
       toggle.disabled = false;
     }
   });
-  return option(toggle, t("contact.share", { name: contact.name }), t("contact.shareHint"));
+  return option(toggle, t("contact.share", { name: contact.name }), t(possible ? "contact.shareHint" : "contact.shareNotConnected"));
 }

@@ -18,7 +18,7 @@ export async function show(session, { parts: [id], query: { q = "" } }) {
     return element("div", { className: "stack" }, contactsOf(session, page), mail.node);
   });
   return element("section", { className: "page wide" },
-    element("div", {}, link(t("view.contacts"), "#/contacts", { icon: "back", className: "button quiet" })),
+    element("div", { className: "back" }, link(t("view.contacts"), "#/contacts", { icon: "back", className: "button quiet" })),
     element("header", { className: "row between" }, element("div", {}, element("h1", { dataset: { focus: "" }, textContent: known?.title ?? t("deal.one") }),
       known?.closing_date ? element("p", { className: "quiet", textContent: t("deal.closes", { date: session.date(known.closing_date) }) }) : null),
     known ? dealTag(session, known) : null), body);

@@ -18,7 +18,7 @@ export async function show(session) {
     return rows.children.length ? element("div", { className: "stack" }, rows, more) : empty(t("drafts.empty"), t("drafts.emptyText"), { icon: "draft" });
   };
   return element("section", { className: "page" },
-    element("div", { className: "row" }, link(t("view.inbox"), "#/inbox", { icon: "back", className: "button quiet" })),
+    element("div", { className: "back" }, link(t("view.inbox"), "#/inbox", { icon: "back", className: "button quiet" })),
     element("h1", { textContent: t("view.drafts") }), load(session, skeleton(session, "rows", 4), next));
 }
 

@@ -6,7 +6,7 @@ export function signInPage(t, users, choose, again) {
   const card = (user) => {
     const node = element("button", { type: "button", className: "person" }, avatar(user.name, "large"),
       element("span", {}, element("strong", { textContent: user.name }),
-        element("span", { className: "quiet", textContent: t(`signin.${user.id}`) })), icon("forward"));
+        element("span", { className: "quiet", textContent: t(`signin.${user.id}`) })), icon("chevron"));
     node.addEventListener("click", () => choose(user));
     return node;
   };

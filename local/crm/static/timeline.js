@@ -79,6 +79,7 @@ function mailboxNotes(shown, page, first, add, clear) {
   const { session } = shown;
   const { t } = session;
   const all = [...shown.mailboxes.values()];
+  const asked = all.filter((one) => one.state === "ok");
   const troubled = all.filter((one) => !["ok", "not_asked"].includes(one.state));
   const unasked = all.filter((one) => one.state === "not_asked");
   const limited = all.filter((one) => one.state === "ok" && one.search_limit);
@@ -89,14 +90,15 @@ function mailboxNotes(shown, page, first, add, clear) {
     add(got);
   };
   return [
-    element("p", { className: "row quiet small sources" }, t("timeline.sources"), all.filter((one) => one.state === "ok").map((one) => tag(one.own ? t("timeline.you") : one.name, "good", "check"))),
+    asked.length ? element("p", { className: "row quiet small sources" }, t("timeline.sources"),
+      asked.map((one) => tag(one.own ? t("timeline.you") : one.name, "good", "check"))) : null,
     ...troubled.map((one) => element("p", { className: `note ${one.state === "disconnected" ? "" : "warn"}` }, icon(one.state === "rate_limited" ? "clock" : "warning"),
       element("div", { textContent: t(one.own && t.has(`mailbox.${one.state}.own`) ? `mailbox.${one.state}.own` : `mailbox.${one.state}`,
         { name: one.own ? t("timeline.you") : one.name, at: one.retry_at ? session.hour(one.retry_at) : "" }) }),
       one.state === "disconnected" ? (one.own ? link(t("problem.not-connected.action"), "#/settings", { className: "button small" }) : null)
         : actionButton(session, t("state.retry"), () => again(), { kind: "small" }))),
     unasked.length ? element("p", { className: "note" }, icon("question"), element("div", { textContent: t("timeline.notAsked", { names: unasked.map((one) => one.name).join(", ") }) }),
-      actionButton(session, t("timeline.askThem"), () => again([...unasked, ...all.filter((one) => one.state === "ok")].map((one) => one.owner).slice(0, MOST_MAILBOXES)), { kind: "small" })) : null,
+      actionButton(session, t("timeline.askThem"), () => again([...unasked, ...asked].map((one) => one.owner).slice(0, MOST_MAILBOXES)), { kind: "small" })) : null,
     page.more_mailboxes ? element("p", { className: "hint", textContent: t("timeline.moreMailboxes") }) : null,
     limited.length && shown.q ? element("p", { className: "hint", textContent: t("timeline.searchLimit", { names: limited.map((one) => one.name).join(", "), count: limited[0].search_limit }) }) : null,
   ].filter(Boolean);

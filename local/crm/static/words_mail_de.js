@@ -79,6 +79,7 @@ export default {
   "contact.sharing": "Freigabe",
   "contact.share": "Meine E-Mails mit {name} freigeben",
   "contact.shareHint": "Kollegen, die diesen Kontakt sehen, sehen dann auch Ihre E-Mails mit ihm. Jede E-Mail sagt, wer sie sieht.",
+  "contact.shareNotConnected": "Freigeben kann, wer Gmail verbunden hat.",
   "contact.shared": "Ihre E-Mails mit {name} sind jetzt freigegeben.",
   "contact.sharedLater": "Vermerkt. Ihre Freigabe steht auf „Nur ich“, daher sieht es noch niemand: Ändern Sie das in den Einstellungen.",
   "contact.unshared": "Ihre E-Mails mit {name} sind nicht mehr freigegeben.",

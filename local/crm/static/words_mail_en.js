@@ -79,6 +79,7 @@ export default {
   "contact.sharing": "Sharing",
   "contact.share": "Share my mail with {name}",
   "contact.shareHint": "Colleagues who may see this contact then see your mail with it. Every mail says who sees it.",
+  "contact.shareNotConnected": "Only who has connected Gmail has mail to share.",
   "contact.shared": "Your mail with {name} is shared now.",
   "contact.sharedLater": "Noted. Your sharing is on “Only me”, so nobody sees it yet: change that in the settings.",
   "contact.unshared": "Your mail with {name} is no longer shared.",
