@@ -48,9 +48,19 @@ _WRITE: Final[Codes] = (
     "attachment-unreadable",
     "message-too-large",
     "mail-too-large",
+    "too-many-recipients",
+    "invalid-address",
+    "name-too-long",
+    "subject-too-long",
+    "header-injection",
+    "invalid-header",
+    "invalid-text",
+    "invalid-content-id",
+    "invalid-message-id",
 )
 DRAFT: Final[Codes] = _WRITE
-SEND: Final[Codes] = (*_WRITE, "invalid-send-at")
+SEND_DRAFT: Final[Codes] = (*MAIL, "no-recipients", "sender-not-verified", "mail-too-large")
+SEND: Final[Codes] = (*_WRITE, "no-recipients", "invalid-send-at")
 SWEEP: Final[Codes] = (*MAILBOX, "mailbox-busy", "history-unavailable")
 CLAIM: Final[Codes] = (
     "invalid-ticket",
@@ -121,7 +131,17 @@ CATALOGUE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "invalid-send-at": ((422,), "`send_at` has no time zone, or does not lie ahead by at most a year."),
     "too-many-attachments": ((422,), "The mail to forward has too many attachments: forward it as one."),
     "attachment-unreadable": ((422,), "An attachment of the mail to forward cannot be read: forward it as one."),
-    "message-too-large": ((413,), "The mail to forward is too large to go along."),
+    "message-too-large": ((413,), "The mail, with its files and what it forwards, is too large."),
+    "no-recipients": ((422,), "The mail is to nobody."),
+    "too-many-recipients": ((422,), "The mail is to more people than Gmail takes."),
+    "invalid-address": ((422,), "One of the addresses is none; `field` says where."),
+    "name-too-long": ((422,), "A recipient's name is too long; `field` says where."),
+    "subject-too-long": ((422,), "The subject is too long."),
+    "header-injection": ((422,), "A line break, or a NUL, stands where it would begin another header."),
+    "invalid-header": ((422,), "A header cannot be written like this."),
+    "invalid-text": ((422,), "The text is not Unicode, or holds a NUL."),
+    "invalid-content-id": ((422,), "An inline image's id cannot stand in a mail."),
+    "invalid-message-id": ((422,), "The mail that is answered has an id that cannot be named."),
     "mail-too-large": ((413,), "The mail has more bytes than Gmail takes."),
     "not-scheduled": ((409,), "Only a mail that still waits can be moved or cancelled."),
     "mailmagnet-required": ((409,), "This needs MailMagnet to be on."),

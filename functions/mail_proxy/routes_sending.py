@@ -109,7 +109,7 @@ def _register_drafts(app: web.App) -> None:
         drafts.delete_draft(session, draft_id)
         return web.no_content()
 
-    sent = problem_codes.DRAFT
+    sent = problem_codes.SEND_DRAFT
 
     @app.route(
         "POST", "/drafts/{id}/send", web.USER, answer=send_api.SendAnswer, keyed=True, accepts=True, problems=sent

@@ -66,6 +66,9 @@ class CrmApp:
         app.add_url_rule(
             "/connected", view_func=lambda: send_from_directory(_STATIC, "connected.html"), endpoint="connected"
         )
+        app.add_url_rule(
+            "/reference", view_func=lambda: send_from_directory(_STATIC, "reference.html"), endpoint="reference"
+        )
         app.add_url_rule("/static/<name>", view_func=lambda name: send_from_directory(_STATIC, name), endpoint="static")
         app.add_url_rule("/config.json", view_func=self._get_config)
         app.add_url_rule("/session", view_func=self._post_session, methods=["POST"])
