@@ -147,6 +147,7 @@ CATALOGUE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
     "mailmagnet-required": ((409,), "This needs MailMagnet to be on."),
     "labels-off": ((409,), "This needs MailMagnet and labels to be on."),
     "labels-elsewhere": ((409,), "Another user of the same mailbox has labels on; `owner` says who."),
+    "label-refused": ((400,), "Gmail does not make one of our labels: there are too many, or its name is taken."),
     "label-busy": ((409,), "The label that hides mails is being made by another request."),
     "mail-thrown-away": ((409,), "The mail lies in the trash or in spam."),
     "mailbox-busy": ((409,), "The mailbox changes just now: ask again in a minute."),

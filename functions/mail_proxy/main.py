@@ -194,7 +194,7 @@ def show_sweeps(call: web.Call) -> Response:
     "/sweeps/{id}/undo",
     web.USER,
     answer=sweep_review.UndoAnswer,
-    problems=(*problem_codes.SWEEP, "not-found", "mailmagnet-required"),
+    problems=(*problem_codes.SWEEP, "not-found", "mailmagnet-required", "label-refused"),
 )
 def undo_sweep(call: web.Call) -> Response:
     """Puts the mails of a sweep back to where they were, except those that somebody has moved since, and pins them."""
