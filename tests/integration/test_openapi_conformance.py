@@ -145,6 +145,8 @@ def any_cases(operation: Any) -> st.SearchStrategy[Case[Any]]:
 
 def ask_for(stack: Stack, operation: Any, known: Mapping[str, Any]) -> tuple[set[int], list[str]]:
     """The statuses of the answers, and what was wrong with them."""
+    # A minute's quota for each, however fast this runs.
+    stack.advance(61)
     token = stack.token(CALLERS.get(operation.path.split("/")[2], "anna"))
     statuses: set[int] = set()
     wrong: list[str] = []
