@@ -127,7 +127,8 @@ def test_a_user_who_left(held_back: Stack, monkeypatch: pytest.MonkeyPatch) -> N
         stack.google.tasks.clear()
         return keep_house(stack, kind="leave", user="anna")
 
-    # The end of a connection meets each trouble where its user asks for it (``test_connection_deaths``).
+    # The end of a connection meets each trouble where its user asks for it (``test_connection_deaths``), and what is owed
+    # after it as well.
     for _, trouble in each_trouble(stack, monkeypatch, prepare, stride=4):
         let_run(stack, 300)
         assert ({}, False) == (kept(stack), is_granted(stack)), trouble.calls
@@ -143,7 +144,7 @@ def test_what_is_owed_to_a_former_user(held_back: Stack, monkeypatch: pytest.Mon
         stack.google.tasks.clear()
         return keep_house(stack, kind="revoke", user="anna", id=owed)
 
-    for _, trouble in each_trouble(stack, monkeypatch, prepare):
+    for _, trouble in each_trouble(stack, monkeypatch, prepare, stride=2):
         let_run(stack, 300)
         assert ({}, False) == (kept(stack), is_granted(stack)), trouble.calls
 
