@@ -127,8 +127,8 @@ def test_a_user_who_left(held_back: Stack, monkeypatch: pytest.MonkeyPatch) -> N
         stack.google.tasks.clear()
         return keep_house(stack, kind="leave", user="anna")
 
-    # The end of a connection meets each trouble where its user asks for it (``test_connection_deaths``), and what is owed
-    # after it as well.
+    # The end of a connection, and what it leaves owed, meet each trouble where a user asks for it, in
+    # ``test_connection_deaths``.
     for _, trouble in each_trouble(stack, monkeypatch, prepare, stride=4):
         let_run(stack, 300)
         assert ({}, False) == (kept(stack), is_granted(stack)), trouble.calls
