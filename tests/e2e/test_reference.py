@@ -7,6 +7,7 @@ import requests
 from playwright.sync_api import expect
 
 from local.stack import Stack
+from tests.e2e.axe import findings
 from tests.e2e.conftest import Sit
 from tests.e2e.desk import PHONE
 
@@ -30,6 +31,16 @@ def test_the_reference_shows_every_route(sit: Sit, stack: Stack) -> None:
     expect(search.get_by_role("cell", name="invalid-page-token")).to_be_visible()
     assert "[object" not in desk.page.locator("main").inner_text()
     desk.shot("reference")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_reference(sit: Sit, axe: str, theme: str) -> None:
+    """The reference breaks no serious rule of axe's, contrast included, with its tables open."""
+    desk = sit(place="reference", color_scheme=theme)
+    desk.page.locator("article.route").first.wait_for()
+    desk.page.evaluate("for (const one of [...document.querySelectorAll('details')].slice(0, 8)) one.open = true")
+
+    assert [] == findings(desk.page, axe)
 
 
 def test_the_reference_fits_a_phone(sit: Sit) -> None:
