@@ -72,15 +72,17 @@ def test_axe_finds_nothing_serious(lived_in: Stack, look: Sit, axe: str, window:
     """No view breaks a serious rule of axe's, contrast included, in the light or the dark theme or on a phone."""
     desk = look(NAMES[user], **WINDOWS[window])
     views = VIEWS[user] + ((address_of(lived_in, SHOWN),) if user == "anna" else ())
+    # What the dark theme changes is colours alone.
+    only = ("color-contrast",) if window == "dark" else ()
     found = {}
     for view in views:
         desk.open(view)
-        found[view] = findings(desk.page, axe)
+        found[view] = findings(desk.page, axe, only)
         desk.shot(f"{window}-{name_of(view)}")
     if user == "anna":
         desk.press("Reply")
         desk.page.get_by_role("textbox", name="Text").wait_for()
-        found["writing"] = findings(desk.page, axe)
+        found["writing"] = findings(desk.page, axe, only)
         desk.shot(f"{window}-writing")
 
     assert {} == {view: serious for view, serious in found.items() if serious}

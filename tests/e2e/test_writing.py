@@ -153,6 +153,32 @@ def test_a_mail_goes_later_or_not_at_all(inbox: Stack, sit: Sit) -> None:
     assert [] == sent(inbox)
 
 
+def test_later_is_by_the_crms_clock(inbox: Stack, sit: Sit) -> None:
+    """After the demo's clock was moved by weeks, tomorrow is the CRM's tomorrow, not the browser's."""
+    inbox.advance(40 * 24 * 3600)
+    desk = sit("Anna Berger", place="#/contacts/mia")
+    desk.press("Write")
+    desk.page.get_by_label("Subject").fill("In time")
+    desk.press("Later")
+    desk.page.get_by_role("button", name="Tomorrow morning").click()
+    desk.hears("Will be sent")
+
+    assert [] == sent(inbox)
+
+
+def test_an_answer_sent_at_once_has_its_recipient(inbox: Stack, sit: Sit) -> None:
+    """Who writes faster than Gmail tells the addresses sends to whom the answer goes, all the same."""
+    inbox.faults.inject(Fault("gmail", "users.settings.sendAs.list", delay_s=3))
+    desk = sit("Anna Berger", place="#/inbox")
+    desk.link("Twelve desks")
+    desk.page.get_by_role("button", name="Reply", exact=True).click()
+    desk.page.get_by_role("textbox", name="Text").fill("Of course.")
+    desk.press("Send")
+    desk.hears("Sent.")
+
+    assert [MIA] == [one["To"] for one in sent(inbox)]
+
+
 def test_a_lost_answer_sends_no_second_mail(inbox: Stack, sit: Sit) -> None:
     """Where Gmail's answer is lost, the page says what is known in the end, and the customer has one mail."""
     inbox.faults.inject(Fault("gmail", "users.messages.send", drop_answer=True))

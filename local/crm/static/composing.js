@@ -28,7 +28,14 @@ export function compose(session, { mode = "new", mail = null, to = [], draft = n
   };
   addEventListener("beforeunload", unsaved);
   place.replaceChildren(panel(session, letter, close));
-  fill(session, letter, { to, draft }).then(() => letter.fields[to.length || mode.startsWith("reply") ? "text" : "to"].focus());
+  // Who sends at once waits for what is still filled in, recipients above all.
+  letter.filled = fill(session, letter, { to, draft }).then(() => {
+    if (!place.contains(document.activeElement)) letter.fields[to.length || mode.startsWith("reply") ? "text" : "to"].focus();
+  }, (error) => {
+    // Half a draft must not be saved over the whole one.
+    complain(session, error);
+    close();
+  });
 }
 
 function panel(session, letter, close) {
@@ -114,7 +121,7 @@ function sign(fields, identities) {
       fields.text.value = fields.text.value.slice(0, fields.text.value.length - signed.length) + wanted;
       signed = wanted;
     }
-    fields.text.setSelectionRange(0, 0);
+    if (fields.text.value === wanted) fields.text.setSelectionRange(0, 0);
   };
   fields.from.addEventListener("change", put);
   put();
@@ -142,6 +149,7 @@ function message(letter) {
 
 async function dispatch(session, letter, sendAt = null) {
   const { t } = session;
+  await letter.filled;
   const body = message(letter);
   const all = [...body.to, ...body.cc, ...body.bcc];
   const wrong = looksWrong(all);

@@ -3,7 +3,7 @@
 // A view is a module with `show(session, params) -> Node` (or a promise of one); params = {parts, query}: what stands in
 // the address behind the view's name. It may return at once and fill itself (`load` in states.js). The session:
 //   user {id, name, role}, users, client (gmail-client.js), crm {contacts, deals, contact(id), name(userId), refresh()},
-//   t(key, values), language, when/whenExactly/hour/date(time), size(bytes),
+//   t(key, values), language, now(), when/whenExactly/hour/date(time), size(bytes),
 //   say(text, {kind: "error", action: {label, run}}), go(hash), refresh(), badge(view, count), focusArrived(place), ended (aborted when the person leaves).
 import { GmailClient } from "./gmail-client.js";
 import { button, element } from "./dom.js";
@@ -99,8 +99,9 @@ function say(text, { kind = "", action = null } = {}) {
   setTimeout(leave, kind === "error" || action ? SAID_MS * 2 : SAID_MS);
 }
 
-// The CRM's token of who is signed in, kept for a while; one that was refused is replaced.
-function tokens(user) {
+// The CRM's token of who is signed in, kept for a while; one that was refused is replaced. When it was made tells the
+// CRM's time: the demo's clock can be moved.
+function tokens(user, tellTime) {
   let held = null;
   return async (refused) => {
     if (!held || held.token === refused || Date.now() - held.at > TOKEN_KEPT_MS) {
@@ -110,6 +111,7 @@ function tokens(user) {
         body: JSON.stringify({ user }),
       });
       held = { token: (await answer.json()).token, at: Date.now() };
+      tellTime(JSON.parse(atob(held.token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).iat * 1000);
     }
     return held.token;
   };
@@ -132,15 +134,19 @@ async function signIn(config, user) {
   document.documentElement.lang = language;
   const { oauth_callback, mail_proxy, users } = config;
   session?.ended.abort();
+  let aheadMs = 0;
+  const now = () => Date.now() + aheadMs;
+  const getToken = tokens(user.id, (time) => { aheadMs = time - Date.now(); });
   session = {
     ended: new AbortController(),
     user,
     users,
     language,
     t: translator(language),
-    ...dates(language),
+    now,
+    ...dates(language, now),
     size: (bytes) => size(language, bytes),
-    client: new GmailClient({ urls: { oauth_callback, mail_proxy }, getToken: tokens(user.id), language }),
+    client: new GmailClient({ urls: { oauth_callback, mail_proxy }, getToken, language }),
     crm: await fetchRecords(user.id, users),
     say,
     focusArrived,

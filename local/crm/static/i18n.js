@@ -32,7 +32,8 @@ export function translator(language) {
 }
 
 // `when`: the hour today, the weekday this week, the day else. `whenExactly`: day and minute.
-export function dates(language) {
+// `now` tells the time in milliseconds: the demo's clock may be ahead of the browser's.
+export function dates(language, now) {
   const as = (options) => new Intl.DateTimeFormat(language, options);
   const hour = as({ hour: "2-digit", minute: "2-digit" });
   const weekday = as({ weekday: "short", hour: "2-digit", minute: "2-digit" });
@@ -45,10 +46,10 @@ export function dates(language) {
     date: (at) => date.format(new Date(at)),
     when: (at) => {
       const then = new Date(at);
-      const now = new Date();
-      if (then.toDateString() === now.toDateString()) return hour.format(then);
-      if (Math.abs(now - then) < 6 * DAY_MS) return weekday.format(then);
-      return (then.getFullYear() === now.getFullYear() ? day : year).format(then);
+      const today = new Date(now());
+      if (then.toDateString() === today.toDateString()) return hour.format(then);
+      if (Math.abs(today - then) < 6 * DAY_MS) return weekday.format(then);
+      return (then.getFullYear() === today.getFullYear() ? day : year).format(then);
     },
     whenExactly: (at) => exact.format(new Date(at)),
   };

@@ -4,14 +4,14 @@ import { actionButton } from "./states.js";
 
 const MORNING = 8;
 
-function morning(daysOn) {
-  const day = new Date();
+function morning(session, daysOn) {
+  const day = new Date(session.now());
   day.setDate(day.getDate() + daysOn);
   day.setHours(MORNING, 0, 0, 0);
   return day;
 }
 
-const untilMonday = () => (8 - new Date().getDay()) % 7 || 7;
+const untilMonday = (session) => (8 - new Date(session.now()).getDay()) % 7 || 7;
 
 // A `datetime-local` field takes the local time, without a zone.
 function localValue(day) {
@@ -20,13 +20,13 @@ function localValue(day) {
 
 export function laterMenu(session, choose) {
   const { t } = session;
-  const own = element("input", { type: "datetime-local", value: localValue(morning(1)), min: localValue(new Date()) });
+  const own = element("input", { type: "datetime-local", value: localValue(morning(session, 1)), min: localValue(new Date(session.now())) });
   const at = (day) => {
     menu.hidePopover();
     return choose(day.toISOString());
   };
   const preset = (label, day) => button(`${label}, ${session.when(day)}`, () => at(day), { kind: "menu-item", icon: "clock" });
-  const menu = element("div", { className: "menu later", popover: "auto" }, preset(t("later.tomorrow"), morning(1)), preset(t("later.monday"), morning(untilMonday())),
+  const menu = element("div", { className: "menu later", popover: "auto" }, preset(t("later.tomorrow"), morning(session, 1)), preset(t("later.monday"), morning(session, untilMonday(session))),
     element("div", { className: "later-own" }, field(t("later.own"), own),
       actionButton(session, t("later.send"), () => own.value && at(new Date(own.value)), {})));
   const opener = element("button", { type: "button", className: "button quiet", popoverTargetElement: menu, textContent: t("compose.later") });

@@ -40,7 +40,7 @@ export function explain(session, error) {
   const code = isOffline(error) ? (navigator.onLine ? "unreachable" : "offline") : (error.code ?? "page-error");
   const known = SAME[code] ?? code;
   const kind = t.has(`problem.${known}.title`) ? known : error.status === 429 ? "rate-limited" : error.retryable ? "temporary" : "general";
-  const until = error.retryAfterS ? session.hour(Date.now() + error.retryAfterS * 1000) : "";
+  const until = error.retryAfterS ? session.hour(session.now() + error.retryAfterS * 1000) : "";
   const icons = { "rate-limited": "clock", offline: "cloud", unreachable: "cloud", "not-found": "search",
     "not-connected": "mail", "reauth-required": "key", "scope-missing": "key", temporary: "clock" };
   return {
