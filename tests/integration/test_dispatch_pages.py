@@ -128,7 +128,7 @@ def begin_turn(stack: Stack, pages: int) -> Callable[[str], None]:
     """
     now = stack.clock.now()
     first = (now.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
-    stack.advance((first - timedelta(hours=15) - now).total_seconds())
+    stack.advance((first - timedelta(hours=13) - now).total_seconds())
     stack.run_job("magnet-renew")
     stack.catch_up(within_s=3600)
     change_deal(stack, "d-02", closing_date=f"{first.replace(day=28):%Y-%m-%d}")

@@ -56,6 +56,7 @@ def test_pushed_mail_of_a_contact_is_noticed(magnet: Stack) -> None:
         "mailbox_key": sync(magnet)["mailbox_key"],
         "filed": "",
         "intent": "",
+        "begun_at": None,
         "pinned": False,
         "seen": False,
         "unverified": False,

@@ -21,7 +21,7 @@ from local.functions import ROOT
 from local.http import HttpServer
 from local.key_sets import KeySets
 from local.oauth_client import CALLBACK, parse_client
-from local.on_gmail import OnGmail
+from local.on_gmail import OnGmail, contacts_as_records
 from local.stack import Stack
 from tests.integration.magnet_rig import counted
 
@@ -76,7 +76,7 @@ def on_gmail(stack: Stack, running: OnGmail) -> Stack:
     stack.advance(max(0.0, (running.stack.clock.now() - stack.clock.now()).total_seconds()))
     running.stack.advance(max(0.0, (stack.clock.now() - running.stack.clock.now()).total_seconds()))
     # At that time, since a deal that closes this month is one of it.
-    running.stack.load_directory(running.stack.crm.records())
+    running.stack.load_directory(contacts_as_records([PAULA], running.stack.clock.now().date()))
     return running.stack
 
 
