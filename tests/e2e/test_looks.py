@@ -99,6 +99,9 @@ def test_german(lived_in: Stack, look: Sit) -> None:
         shown[view] = "\n".join(desk.page.locator(".bar, .nav, main").all_inner_texts())
         desk.shot(f"german-{name_of(view)}")
 
+    desk.open("#/contacts/mia")
+    expect(desk.page.locator("#inside li").nth(5)).to_be_visible()
+    desk.shot("german-contact")
     english = {text for _, text in entries("en")} - {text for _, text in entries("de")}
     assert {} == {view: found for view, text in shown.items() if (found := english & set(text.splitlines()))}
     assert {} == {view: keys for view, text in shown.items() if (keys := untranslated(text))}
