@@ -6,12 +6,13 @@ In memory, per process: the shares are kept well below what Gmail gives, so that
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -21,45 +22,58 @@ from common.errors import RateLimited
 
 AT_ONCE: Final = 5
 _KEPT: Final = 10_000
-_MINUTE_S: Final = 60.0
+_MINUTE: Final = timedelta(minutes=1)
 # All colleagues together spend as much as so many of them, so that however many look, the owner has the rest.
 _COLLEAGUES_AT_ONCE: Final = 2
 
 
-@dataclass
-class _Bucket:
-    level: float
-    at: datetime
+@dataclass(frozen=True)
+class _Spent:
+    """Units that count until a moment."""
+
+    until: datetime
+    units: int
 
 
-class Buckets:
-    """Token buckets, filled evenly over a minute; those unused longest are dropped, which fills them."""
+class Windows:
+    """What was spent within the last minute, by key; the keys unused longest are dropped, which frees them.
+
+    A bucket that fills over the minute would give its whole content and a minute's filling within one minute.
+    """
 
     def __init__(self, kept: int = _KEPT) -> None:
         self._kept = kept
         self._lock = threading.Lock()
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._spent: OrderedDict[str, deque[_Spent]] = OrderedDict()
 
     def take(self, key: str, units: int, per_minute: float) -> None:
         """Takes ``units``. Raises RateLimited with the time at which they will be there.
 
-        What costs more than a whole bucket is let through by a full one, and paid off.
+        What costs more than the whole share is let through where nothing was spent, and counts for longer.
         """
         at = clock.now()
         with self._lock:
-            bucket = self._buckets.setdefault(key, _Bucket(per_minute, at))
-            self._buckets.move_to_end(key)
-            if len(self._buckets) > self._kept:
-                self._buckets.popitem(last=False)
-            passed_s = max((at - bucket.at).total_seconds(), 0.0)
-            bucket.level = min(per_minute, bucket.level + per_minute * passed_s / _MINUTE_S)
-            bucket.at = at
-            missing = min(units, per_minute) - bucket.level
+            spent = self._spent.setdefault(key, deque())
+            self._spent.move_to_end(key)
+            if len(self._spent) > self._kept:
+                self._spent.popitem(last=False)
+            while spent and spent[0].until <= at:
+                spent.popleft()
+            missing = sum(one.units for one in spent) + units - max(per_minute, units)
             if missing <= 0:
-                bucket.level -= units
+                _note(spent, at + _MINUTE * max(units / per_minute, 1.0), units)
                 return
-        wait_s = missing / per_minute * _MINUTE_S
-        raise RateLimited("budget-used-up", retry_at=at + timedelta(seconds=wait_s))
+            freed = accumulate(one.units for one in spent)
+            retry_at = next(one.until for one, units_free in zip(spent, freed, strict=True) if units_free >= missing)
+        raise RateLimited("budget-used-up", retry_at=retry_at)
+
+
+def _note(spent: deque[_Spent], until: datetime, units: int) -> None:
+    """Adds it, beside what counts until the same second: so there are few to add up."""
+    second = until.replace(microsecond=0) + timedelta(seconds=until.microsecond > 0)
+    if spent and spent[-1].until == second:
+        units += spent.pop().units
+    spent.append(_Spent(second, units))
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class Share:
         """Raises RateLimited where this share of the mailbox's minute is used up."""
         if self.key:
             # First one's own: whoever has used it up takes nothing from the others.
-            buckets().take(self.key, units, self.per_minute)
+            windows().take(self.key, units, self.per_minute)
         if self.within is not None:
             self.within.take(units)
 
@@ -115,9 +129,9 @@ class Slots:
 
 
 @cache
-def buckets() -> Buckets:
-    """This process's buckets."""
-    return Buckets()
+def windows() -> Windows:
+    """This process's windows."""
+    return Windows()
 
 
 @cache

@@ -36,7 +36,7 @@ CALLBACK = "http://127.0.0.1:1/oauth_callback/callback"
 VERIFIER = "v" * 43
 _CACHES = (
     config.config, keys.keys, auth.google_keys, secrets._client, tokens.tokens, store_client.store,
-    budget.buckets, budget.slots, transport._shared_pool,
+    budget.windows, budget.slots, transport._shared_pool,
 )  # fmt: skip
 
 

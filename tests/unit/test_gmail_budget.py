@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common import clock
 from common.config import Config
@@ -24,47 +27,67 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
 
 
 def test_used_up_share_says_when_to_come_again(now: list[datetime]) -> None:
-    """What does not fit is refused with the time at which it will."""
-    buckets = budget.Buckets()
-    buckets.take("m", 900, 1000)
+    """What does not fit is refused with the time at which enough of the last minute is a minute old."""
+    windows = budget.Windows()
+    windows.take("m", 300, 1000)
+    now[0] = START + timedelta(seconds=20)
+    windows.take("m", 600, 1000)
 
     with pytest.raises(RateLimited) as refusal:
-        buckets.take("m", 200, 1000)
-    assert START + timedelta(seconds=6) == refusal.value.retry_at
+        windows.take("m", 200, 1000)
+    assert START + timedelta(seconds=60) == refusal.value.retry_at
 
 
-def test_share_fills_over_the_minute(now: list[datetime]) -> None:
-    """At the time told, the same request fits."""
-    buckets = budget.Buckets()
-    buckets.take("m", 900, 1000)
-    now[0] = START + timedelta(seconds=6)
-    buckets.take("m", 200, 1000)
+def test_share_is_free_again_after_the_minute(now: list[datetime]) -> None:
+    """At the time told, the same request fits, and no other beside what is left."""
+    windows = budget.Windows()
+    windows.take("m", 300, 1000)
+    now[0] = START + timedelta(seconds=20)
+    windows.take("m", 600, 1000)
+    now[0] = START + timedelta(seconds=60)
+    windows.take("m", 200, 1000)
+    windows.take("m", 200, 1000)
 
     with pytest.raises(RateLimited):
-        buckets.take("m", 1, 1000)
+        windows.take("m", 1, 1000)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30_000), st.integers(1, 100)), max_size=80))
+def test_no_minute_sees_more_than_the_share(asked: list[tuple[int, int]]) -> None:
+    """However requests come, what was let through within any sixty seconds is no more than the share."""
+    windows, at, passed = budget.Windows(), START, list[tuple[datetime, int]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "now", lambda: at)
+        for wait_ms, units in asked:
+            at += timedelta(milliseconds=wait_ms)
+            with contextlib.suppress(RateLimited):
+                windows.take("m", units, 200)
+                passed.append((at, units))
+
+    minutes = [[units for at, units in passed if begin <= at < begin + timedelta(minutes=1)] for begin, _ in passed]
+    assert [] == [sum(minute) for minute in minutes if sum(minute) > 200]
 
 
 def test_refused_request_costs_nothing(now: list[datetime]) -> None:
     """Who was refused has not spent what is left."""
-    buckets = budget.Buckets()
-    buckets.take("m", 900, 1000)
+    windows = budget.Windows()
+    windows.take("m", 900, 1000)
     with pytest.raises(RateLimited):
-        buckets.take("m", 200, 1000)
-    buckets.take("m", 100, 1000)
+        windows.take("m", 200, 1000)
+    windows.take("m", 100, 1000)
 
     with pytest.raises(RateLimited):
-        buckets.take("m", 1, 1000)
+        windows.take("m", 1, 1000)
 
 
 def test_too_big_for_the_minute_is_paid_off(now: list[datetime]) -> None:
-    """A request above the whole share passes when the share is full, and the debt is worked off."""
-    buckets = budget.Buckets()
-    buckets.take("m", 1500, 1000)
+    """A request above the whole share passes where nothing was spent, and counts for longer than a minute."""
+    windows = budget.Windows()
+    windows.take("m", 1500, 1000)
 
     with pytest.raises(RateLimited) as refusal:
-        buckets.take("m", 1, 1000)
-    assert refusal.value.retry_at is not None
-    assert 30 == int((refusal.value.retry_at - START).total_seconds())
+        windows.take("m", 1, 1000)
+    assert START + timedelta(seconds=90) == refusal.value.retry_at
 
 
 def test_mailboxes_and_viewers_have_shares_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +104,8 @@ def test_mailboxes_and_viewers_have_shares_of_their_own(monkeypatch: pytest.Monk
 
 def test_colleagues_together_leave_the_owner_the_rest(monkeypatch: pytest.MonkeyPatch, now: list[datetime]) -> None:
     """However many look into a mailbox, together they spend what two of them may; one's excess takes from no other."""
-    filled = budget.Buckets()
-    monkeypatch.setattr(budget, "buckets", lambda: filled)
+    filled = budget.Windows()
+    monkeypatch.setattr(budget, "windows", lambda: filled)
     monkeypatch.setattr(budget, "config", lambda: Config(project_id="p", region="r"))
 
     def look(viewer: str, mailbox: str = "m") -> None:
@@ -98,15 +121,15 @@ def test_colleagues_together_leave_the_owner_the_rest(monkeypatch: pytest.Monkey
     look("dora", "another")
 
 
-def test_least_used_bucket_is_dropped(now: list[datetime]) -> None:
-    """Memory is bounded: the bucket unused longest goes, which only fills it."""
-    buckets = budget.Buckets(kept=1)
-    buckets.take("a", 1000, 1000)
-    buckets.take("b", 1000, 1000)
-    buckets.take("a", 1000, 1000)
+def test_least_used_window_is_dropped(now: list[datetime]) -> None:
+    """Memory is bounded: the window unused longest goes, which only frees it."""
+    windows = budget.Windows(kept=1)
+    windows.take("a", 1000, 1000)
+    windows.take("b", 1000, 1000)
+    windows.take("a", 1000, 1000)
 
     with pytest.raises(RateLimited):
-        buckets.take("a", 1, 1000)
+        windows.take("a", 1, 1000)
 
 
 def test_sixth_request_waits_for_a_slot() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from common.model import Parked
-from common.pieces import MOST_NEW, Piece, passed, plan_parked, plan_pieces
+from common.pieces import Piece, passed, plan_parked, plan_pieces
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -34,12 +34,12 @@ def test_page_in_the_middle_ends_at_its_last_record() -> None:
     assert [] == plan_pieces([], (), history_id=None)
 
 
-def test_pieces_hold_fifty_new_mails() -> None:
-    """120 new mails make pieces of 50, 50 and 20, each ending at its own last record, the last at the history's end."""
-    pieces = plan_pieces(arrivals(120), (), history_id=1000)
+def test_pieces_hold_forty_nine_new_mails() -> None:
+    """118 new mails make pieces of 49, 49 and 20, each ending at its own last record, the last at the history's end."""
+    pieces = plan_pieces(arrivals(118), (), history_id=1000)
 
-    assert [MOST_NEW, MOST_NEW, 20] == [len(piece.candidates) for piece in pieces]
-    assert [10 + 2 * 49, 10 + 2 * 99, 1000] == [piece.through for piece in pieces]
+    assert [49, 49, 20] == [len(piece.candidates) for piece in pieces]
+    assert [10 + 2 * 48, 10 + 2 * 97, 1000] == [piece.through for piece in pieces]
 
 
 def test_record_is_never_cut() -> None:
