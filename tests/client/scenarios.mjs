@@ -172,6 +172,33 @@ const scenarios = {
     const slow = new GmailClient({ urls: given.urls, getToken: async () => given.token, fetch: async () => busy({ "Retry-After": "19" }) });
     return { before, during: await slow.labels({ signal: stop.signal }).catch(name) };
   },
+
+  // Ids of a crafted link, and answers that no function gives.
+  async hostile(given) {
+    const { client, seen } = watched(given);
+    const astray = [await caught(client.message("..")), await caught(client.contactEmail("c1", "..", "m")), await caught(client.draft("."))];
+    const asked = seen.length;
+    const answered = (response) => watched(given, () => response.clone()).client;
+    const nothing = await caught(answered(problem(400, null)).labels());
+    const file = new Response("x", { headers: { "Content-Disposition": "attachment; filename*=UTF-8''%E0%A4%A" } });
+    const odd = await answered(file).attachment("m", "1");
+    odd.revoke();
+    const redirects = [];
+    await watched(given, (request) => void redirects.push(request.redirect)).client.labels();
+    return { astray, asked, nothing, filename: odd.filename, redirects };
+  },
+
+  // The wait is longer than a timer can count; one that overflows fires at once, and Node says so.
+  async watching_with_patience(given) {
+    let asked = 0;
+    const fetching = async () => ((asked += 1), busy({ "Retry-After": "99999999" }));
+    const client = new GmailClient({ urls: given.urls, getToken: async () => given.token, fetch: fetching });
+    const watch = await new Promise((resolve) => {
+      const begun = client.watchNotices(() => {}, { onProblem: () => setTimeout(() => resolve(begun), 20) });
+    });
+    watch.stop();
+    return asked;
+  },
 };
 
 let input = "";

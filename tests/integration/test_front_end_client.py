@@ -180,6 +180,23 @@ def test_the_client_gives_up_when_told_to(play: Play) -> None:
     assert {"before": "AbortError", "during": "AbortError"} == play("giving_up_on_wish")
 
 
+def test_hostile_ids_and_answers_lead_nowhere(play: Play) -> None:
+    """An id of dots asks for nothing, an unreadable problem or file name does no harm, and no redirect is followed."""
+    told = play("hostile")
+
+    assert {"astray": [[404, "not-found", False, None]] * 3, "asked": 0} == {
+        key: told[key] for key in ("astray", "asked")
+    }
+    assert [400, "unknown", False, None] == told["nothing"]
+    assert "%E0%A4%A" == told["filename"]
+    assert ["error"] == told["redirects"]
+
+
+def test_watching_waits_for_as_long_as_it_is_told(play: Play) -> None:
+    """A Retry-After of years leads to one request, not to one after the other."""
+    assert 1 == play("watching_with_patience")
+
+
 def test_types_made_from_openapi_yaml_fit_the_client(workshop: Path) -> None:
     """TypeScript's types come from openapi.yaml, and with them tsc finds nothing wrong in the client, strictly."""
     npm = tool("npm")

@@ -37,6 +37,7 @@
 const MOST_TRIES = 4;
 // Whoever would have to wait for longer is told, and decides.
 const LONGEST_WAIT_S = 20;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const PASSING = [429, 502, 503, 504];
 
 /** What went wrong. Decide by `code`, which is stable (`network`: no answer came); `title` and `detail` are English. */
@@ -93,7 +94,8 @@ export class Pages {
 function sleep(seconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => (clearTimeout(timer), reject(signal?.reason));
-    const timer = setTimeout(() => (signal?.removeEventListener("abort", stop), resolve()), seconds * 1000);
+    // A timer that is set for longer than it can count fires at once.
+    const timer = setTimeout(() => (signal?.removeEventListener("abort", stop), resolve()), Math.min(seconds * 1000, LONGEST_TIMER_MS));
     if (signal?.aborted) stop();
     else signal?.addEventListener("abort", stop, { once: true });
   });
@@ -199,6 +201,8 @@ export class Transport {
       },
       body: isJson ? JSON.stringify(body) : /** @type {FormData | undefined} */ (body),
       signal,
+      // The functions never redirect: the token goes to them alone.
+      redirect: /** @type {const} */ ("error"),
     };
     const url = this.#url(path, names, query);
     // Of an upload's progress XMLHttpRequest alone tells.
@@ -214,16 +218,23 @@ export class Transport {
   /** @param {string} path @param {Record<string, string>} names @param {object} query */
   #url(path, names = {}, query = {}) {
     const [, name, rest] = /** @type {RegExpMatchArray} */ (path.match(/^\/(\w+)(\/.*)$/));
-    const filled = rest.replace(/{(\w+)}/g, (_, one) => encodeURIComponent(names[one]));
+    const filled = rest.replace(/{(\w+)}/g, (_, one) => segmentOf(names[one]));
     const given = Object.entries(query).filter(([, value]) => value !== undefined);
     const terms = new URLSearchParams(given.map(([key, value]) => [key, String(value)]));
     return `${this.urls[/** @type {"mail_proxy"} */ (name)]}${filled}${terms.size ? `?${terms}` : ""}`;
   }
 }
 
+/** One segment of a path; an id that would lead to another path (`..`, which no encoding hides) is of nothing. @param {string} id */
+function segmentOf(id) {
+  if (/^\.{0,2}$/.test(id)) throw new Problem({ code: "not-found", title: "There is no such id." }, 404, null);
+  return encodeURIComponent(id);
+}
+
 /** @param {Response} response */
 async function problemOf(response) {
-  const told = await response.json().catch(() => ({}));
+  const answer = await response.json().catch(() => null);
+  const told = answer && typeof answer === "object" ? answer : {};
   const after = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
   return new Problem(told, response.status, Number.isNaN(after) ? null : after);
 }
@@ -232,8 +243,17 @@ async function problemOf(response) {
 function filenameOf(response) {
   const told = response.headers.get("Content-Disposition") ?? "";
   const encoded = told.match(/filename\*=UTF-8''([^;]+)/i)?.[1];
-  if (encoded) return decodeURIComponent(encoded);
+  if (encoded) return decoded(encoded);
   return (told.match(/filename="((?:[^"\\]|\\.)*)"/i)?.[1] ?? "file").replace(/\\(.)/g, "$1");
+}
+
+/** @param {string} text as it is where it cannot be decoded */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /**
