@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, request, send_from_directory
 
+from local.crm.inside import verify_own_page
 from local.crm.people import USERS, Person
 from local.crm.webhook import Refused
 
@@ -83,6 +84,7 @@ class CrmApp:
         return jsonify({**asdict(self.functions), "users": users, "inside": self.has_inside})
 
     def _post_session(self) -> Response:
+        verify_own_page()
         body = request.get_json(silent=True)
         person = _find_user(body.get("user") if isinstance(body, dict) else None)
         token = self._issuer.token(
@@ -92,6 +94,7 @@ class CrmApp:
 
     def _get_records(self) -> Response:
         """What the CRM itself shows the user: contacts and deals, no mail."""
+        verify_own_page()
         person = _find_user(request.args.get("user"))
         records = self.records()
         return jsonify(

@@ -61,18 +61,18 @@ class Inside:
         app.add_url_rule("/inside/do/<name>", view_func=self._post_deed, methods=["POST"])
 
     def _get_happenings(self) -> Response:
-        _verify_own_page()
+        verify_own_page()
         since = request.args.get("since", "0")
         if not (since.isascii() and since.isdigit()):
             _refuse(400, "since must be a mark: a number, 0 or more")
         return jsonify(self._book.since(int(since)))
 
     def _get_choices(self) -> Response:
-        _verify_own_page()
+        verify_own_page()
         return jsonify(self._deeds.choices())
 
     def _post_deed(self, name: str) -> Response:
-        _verify_own_page()
+        verify_own_page()
         if not request.is_json or (request.content_length or 0) > _MAX_BODY_BYTES:
             _refuse(415, "the body must be application/json, and short")
         body = request.get_json(silent=True)
@@ -90,7 +90,7 @@ class Inside:
             _refuse(504, "it takes longer than it should")
 
 
-def _verify_own_page() -> None:
+def verify_own_page() -> None:
     """Aborts with 403 unless the request is this origin's own, and this origin is this machine's.
 
     The name in ``Host`` is checked since a foreign name may be made to resolve to this machine (DNS rebinding).

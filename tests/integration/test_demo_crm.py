@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+import base64
+from datetime import UTC, date, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ import jwt
 import pytest
 import requests
 
+from common.webhook import sign
 from local.clock import LocalClock
 from local.crm.app import CrmApp, FunctionUrls
 from local.crm.issuer import AUDIENCE, ISSUER, CrmIssuer
 from local.crm.records import Records
+from local.crm.webhook import Webhook
 from local.http import HttpServer
 
 if TYPE_CHECKING:
@@ -25,13 +28,55 @@ pytestmark = pytest.mark.integration
 STATIC = Path(__file__).parents[2] / "local" / "crm" / "static"
 
 
+KEY = b"k" * 32
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NEWS = b'{"type": "notice.created", "data": {"user": "anna"}}'
+
+
 @pytest.fixture
-def crm_url(tmp_path: Path) -> Iterator[str]:
+def crm(tmp_path: Path) -> CrmApp:
     functions = FunctionUrls("http://127.0.0.1:9/oauth_callback", "http://127.0.0.1:9/mail_proxy")
     issuer = CrmIssuer(LocalClock(tmp_path / "clock"))
-    server = HttpServer(CrmApp(issuer, Records(date(2026, 11, 24)).all, functions).app)
+    return CrmApp(issuer, Records(date(2026, 11, 24)).all, functions)
+
+
+@pytest.fixture
+def crm_url(crm: CrmApp) -> Iterator[str]:
+    server = HttpServer(crm.app)
     yield server.url
     server.stop()
+
+
+def post_news(crm_url: str, headers: dict[str, str], body: bytes = NEWS) -> int:
+    return requests.post(f"{crm_url}/webhook", data=body, headers=headers, timeout=10).status_code
+
+
+def test_news_come_by_the_webhook_once(crm: CrmApp, crm_url: str) -> None:
+    """Signed news are heard once however often they are sent; a changed body and no signature are refused."""
+    heard: list[str] = []
+    crm.webhook, crm.heard = Webhook(base64.b64encode(KEY).decode(), lambda: NOW), heard.append
+    signed = sign("id-1", NOW, NEWS, KEY)
+
+    assert [401, 401] == [post_news(crm_url, signed, NEWS + b" "), post_news(crm_url, {})]
+    assert [204, 204] == [post_news(crm_url, signed), post_news(crm_url, signed)]
+    assert ["notice.created"] == heard
+
+
+def test_without_a_key_there_is_no_webhook(crm_url: str) -> None:
+    """A CRM that was told no key believes nothing."""
+    assert 404 == post_news(crm_url, sign("id-1", NOW, NEWS, KEY))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_a_foreign_page_gets_no_token_and_no_records(crm_url: str, headers: dict[str, str]) -> None:
+    """A page elsewhere is refused, and so is one whose name was made to resolve to this machine."""
+    session = requests.post(f"{crm_url}/session", json={"user": "anna"}, headers=headers, timeout=10)
+    records = requests.get(f"{crm_url}/records.json?user=anna", headers=headers, timeout=10)
+
+    assert [403, 403] == [session.status_code, records.status_code]
 
 
 def test_configuration_names_functions_and_users(crm_url: str) -> None:
