@@ -2,7 +2,7 @@
 import { avatar, element, link, tag, time } from "./dom.js";
 import { keepingFocus } from "./focus.js";
 import { moreOf } from "./paging.js";
-import { actionButton, empty, load, skeleton } from "./states.js";
+import { actionButton, empty, explain, load, skeleton } from "./states.js";
 
 // Asking again costs one read in Firestore while nothing is new. A CRM with many users asks every half minute.
 const EVERY_S = 3;
@@ -119,7 +119,7 @@ function row(session, notice, again) {
   const { t } = session;
   const failed = notice.kind !== "mail";
   const name = failed ? t("notices.failed") : nameOf(session, notice);
-  const subject = failed ? t("notices.failedText", { code: notice.problem })
+  const subject = failed ? t("notices.failedText", { reason: explain(session, { code: notice.problem || "general" }).title })
     : notice.summary?.subject ?? t(notice.gone ? "notices.gone" : "notices.noSummary");
   const target = failed ? "#/drafts" : `#/mail/${encodeURIComponent(notice.mail_id)}`;
   const body = element(notice.gone ? "div" : "a", { className: "notice-body", ...(notice.gone ? {} : { href: target }) },
