@@ -109,3 +109,11 @@ def test_notices_in_german(stack: Stack, sit: Sit) -> None:
 
     expect(rows(desk)).to_contain_text("Absender nicht bestätigt")
     expect(desk.page.get_by_role("button", name="Alle als gesehen markieren")).to_be_visible()
+
+
+def test_a_crafted_address_leads_to_the_contacts(sit: Sit) -> None:
+    """An address that cannot be decoded, or names what every object has, leaves no blank page."""
+    for place in ("#/contacts/%E0%A4%A", "#/constructor"):
+        desk = sit("Anna Berger", place=place)
+
+        expect(desk.page.get_by_role("heading", name="Contacts", level=1)).to_be_visible()

@@ -32,9 +32,18 @@ let session = null;
 let main = null;
 let turn = 0;
 
+// What cannot be decoded is nothing: a link that somebody has crafted leaves no blank page.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return "";
+  }
+}
+
 export function parseHash(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
-  const [view = "", ...parts] = path.split("/").map(decodeURIComponent);
+  const [view = "", ...parts] = path.split("/").map(decoded);
   return { view, params: { parts: parts.filter(Boolean), query: Object.fromEntries(new URLSearchParams(query)) } };
 }
 
@@ -43,7 +52,7 @@ async function show({ focus = true } = {}) {
   if (!session) return;
   const mine = ++turn;
   const { view, params } = parseHash(location.hash);
-  if (!(view in VIEWS)) {
+  if (!Object.hasOwn(VIEWS, view)) {
     location.replace("#/contacts");
     return;
   }
