@@ -143,6 +143,30 @@ const scenarios = {
     return { problems, pauses };
   },
 
+  // The page could not take what came: it is told of it again, though nothing has changed.
+  async watching_again(given) {
+    const unread = [];
+    const problems = [];
+    await new Promise((resolve) => {
+      const { client } = watched(given, ({ headers }, number) => {
+        if (number === 3) resolve(watch.stop());
+        return headers["If-None-Match"] ? new Response(null, { status: 304 })
+          : new Response(JSON.stringify({ notices: [], unread: 3 }), { headers: { ETag: '"a"' } });
+      });
+      const watch = client.watchNotices((page) => {
+        unread.push(page.unread);
+        if (unread.length === 1) throw new TypeError("not drawn");
+      }, { everyS: 1, onProblem: (error) => problems.push(error.message) });
+    });
+    return { unread, problems };
+  },
+
+  // Something before the functions answers with a page of its own.
+  async not_json(given) {
+    const client = new GmailClient({ urls: given.urls, getToken: async () => given.token, fetch: async () => new Response("<p>Sign in</p>") });
+    return [await caught(client.labels()), await caught(client.search({}).next())];
+  },
+
   async downloading(given) {
     const { client } = watched(given);
     const mail = await client.message(given.id);

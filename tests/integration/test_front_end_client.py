@@ -152,6 +152,16 @@ def test_watching_backs_off(play: Play) -> None:
     assert [60, 60, 80, 160] == told["pauses"]
 
 
+def test_a_page_that_could_not_be_drawn_is_told_again(play: Play) -> None:
+    """What the watcher's owner failed to take comes once more, though the notices are as they were."""
+    assert {"unread": [3, 3], "problems": ["not drawn"]} == play("watching_again")
+
+
+def test_an_answer_that_is_no_json_is_a_problem(play: Play) -> None:
+    """A page in the place of the answer, as proxies give, is told as a Problem, for one answer as for a list."""
+    assert [[200, "unknown", False, None]] * 2 == play("not_json")
+
+
 def test_attachments_are_blobs_with_an_end(play: Play, stack: Stack) -> None:
     """An attachment is a blob URL with its name, and gone once it is revoked; a mail's source is a file, too."""
     name = "Übersicht, neu.txt"

@@ -8,7 +8,7 @@
 // Every method takes `{ signal }` (an AbortSignal) last and throws a Problem. What is safe is tried again, a few times
 // and not before Retry-After: reading, searching, and sending, which under one key happens once. Words are the API's own.
 
-import { Pages, Problem, Transport } from "./gmail-transport.js";
+import { Pages, Problem, Transport, jsonOf } from "./gmail-transport.js";
 
 export { Pages, Problem };
 
@@ -214,8 +214,9 @@ export class GmailClient {
         const response = await this.#api.send("get", "/mail_proxy/notices", undefined, { query, headers, signal });
         failures = 0;
         if (response.status !== 304) {
+          onPage(await jsonOf(response, signal));
+          // Kept only now: what the page could not take it is told again.
           etag = response.headers.get("ETag") ?? "";
-          onPage(await response.json());
         }
       } catch (error) {
         if (signal.aborted) return;

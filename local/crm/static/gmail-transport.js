@@ -121,7 +121,7 @@ export class Transport {
    */
   async json(method, path, body, details) {
     const response = await this.send(method, path, body, details);
-    return response.status === 204 ? /** @type {any} */ (null) : response.json();
+    return response.status === 204 ? /** @type {any} */ (null) : jsonOf(response, details?.signal);
   }
 
   /**
@@ -135,7 +135,7 @@ export class Transport {
       // A POST that lists only reads: its terms travel in the body, as platforms log URLs.
       const isGet = method === "get";
       const more = isGet ? { ...details, query: asked } : { ...details, safe: true };
-      return (await this.send(method, path, isGet ? undefined : asked, more)).json();
+      return jsonOf(await this.send(method, path, isGet ? undefined : asked, more), details?.signal);
     });
   }
 
@@ -229,6 +229,18 @@ export class Transport {
 function segmentOf(id) {
   if (/^\.{0,2}$/.test(id)) throw new Problem({ code: "not-found", title: "There is no such id." }, 404, null);
   return encodeURIComponent(id);
+}
+
+/**
+ * What the answer says. One that says nothing a program can read (a proxy's page) or ends too soon is a Problem, too.
+ * @param {Response} response @param {AbortSignal} [signal] @returns {Promise<any>}
+ */
+export async function jsonOf(response, signal) {
+  return response.json().catch((error) => {
+    if (signal?.aborted) throw error;
+    if (error instanceof SyntaxError) throw new Problem({ title: "The answer is not JSON." }, response.status, null);
+    throw new Problem({ code: "network", title: "The answer was cut off.", retryable: true }, 0, null);
+  });
 }
 
 /** @param {Response} response */
