@@ -10,11 +10,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from google.api_core import exceptions as google_errors
-
 from common import clock, log
 from common.config import config
 from common.keys import keys
+from common.lazy import google_errors
 from common.model import Announcement, Connection
 from common.store.client import Batch, store
 

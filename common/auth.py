@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jwt
-import requests
-from jwt.types import Options
 from werkzeug.datastructures import Headers
 
 from common import clock, log
 from common.config import Config, config, parse_jwks
 from common.errors import Forbidden, Unauthenticated, Unavailable
+from common.lazy import jwt, requests
 from common.model import DIRECTORY_PERMISSION, PERMISSION
+
+if TYPE_CHECKING:
+    from jwt.types import Options
 
 ALGORITHMS: Final = ("RS256", "ES256")
 REMOVED_SIGNATURE: Final = "SIGNATURE_REMOVED_BY_GOOGLE"

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
-from google.api_core import exceptions as google_errors
 
 from common import announcing, audit, clock, log, oauth, revocation, secrets, sharing, tokens
 from common.auth import Caller
 from common.consent import SEALED_CODE
 from common.errors import BadRequest, Conflict, Forbidden, Problem, Unavailable
 from common.keys import Unsealable, keys, random_token, sha256
+from common.lazy import google_errors
 from common.mail.addresses import normalise
 from common.membership import is_mailbox_allowed, verify_allowed, verify_member
 from common.model import (

@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
-from google.api_core import exceptions as google_errors
 
 from common import backfill, clock, log, magnet_tasks, tokens, watching
 from common.drain import Outcome, announce, drain
 from common.errors import Problem, RateLimited, ReauthRequired
 from common.gmail.client import Gmail, open_gmail
 from common.keys import keys, random_token
+from common.lazy import passing_errors
 from common.magnet import running
 from common.mail.addresses import normalise
 from common.model import Connection, ConnectionStatus
@@ -36,15 +36,6 @@ _TOLD_FROM: Final = 2
 _TIMEOUT_S: Final = 40.0
 _RUN_BYTES: Final = 9
 _RUNS: Final = frozenset({"backfill", "resync", "search_contact"})
-# Trouble of our own that passes: the queue or the subscription tries again.
-_OURS = (
-    google_errors.ServiceUnavailable,
-    google_errors.DeadlineExceeded,
-    google_errors.TooManyRequests,
-    google_errors.Aborted,
-    google_errors.InternalServerError,
-    google_errors.RetryError,
-)
 
 
 class Errand(msgspec.Struct, kw_only=True):
@@ -112,7 +103,7 @@ def apply_push(push: Push) -> None:
         errand = Errand(kind="drain", user=connection.user_id, generation=connection.generation)
         try:
             _guard(errand, connection, partial(_drain, connection, push=push))
-        except _OURS as error:
+        except passing_errors() as error:
             troubles.append(error)
     if troubles:
         raise troubles[0]
@@ -184,7 +175,8 @@ def _guard(errand: Errand, connection: Connection, work: Callable[[], None]) -> 
         _leave(errand, connection, clock.now())
     except Problem as problem:
         _hear(errand, connection, problem)
-    except _OURS:
+    except passing_errors():
+        # Trouble of our own that passes: the queue or the subscription tries again.
         raise
     except Exception as error:  # noqa: BLE001  (one mailbox's trouble, whatever it is, must delay no other)
         log.failure("errand", error, kind=errand.kind, attempt=errand.attempt)

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from google.cloud import firestore
-
 from common import clock
 from common.drain import Outcome, drain
 from common.errors import BadRequest, Problem, Unavailable
@@ -22,6 +20,7 @@ from common.gmail.client import Gmail, open_gmail
 from common.keys import random_token
 from common.label_names import lacking
 from common.labels import apply_labels
+from common.lazy import firestore
 from common.magnet import allowed, running
 from common.model import LABELLED, Category, Connection, Feature, Move, Notice, Policy, Sweep
 from common.noticing import For, files_labels

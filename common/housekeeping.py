@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
-from google.api_core import exceptions as google_errors
 
 from common import announcing, audit, clock, log, revocation, secrets, suspension, tasks
 from common.config import config
@@ -19,6 +18,7 @@ from common.deactivation import apply_deactivation
 from common.directory_records import is_permitted
 from common.errors import Problem, Unavailable
 from common.keys import keys
+from common.lazy import google_errors
 from common.model import User
 from common.store.client import store
 

@@ -13,14 +13,12 @@ import json
 import os
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, Any
 
 from common.config import config
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_BYTES = 12
 
@@ -68,12 +66,14 @@ class Keys:
     def seal(self, purpose: str, value: Any, *, under: str = "") -> str:
         """``value`` (JSON) sealed for ``purpose``; with ``under``, only who holds that secret too can open it."""
         nonce = os.urandom(_NONCE_BYTES)
-        cipher = AESGCM(_derive(self._sealing_keys[0], purpose, under))
+        cipher = _cipher(self._sealing_keys[0], purpose, under)
         sealed = nonce + cipher.encrypt(nonce, json.dumps(value).encode(), purpose.encode())
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def unseal(self, purpose: str, sealed: str, *, under: str = "") -> Any:
         """What ``seal`` was given. Raises Unsealable."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             blob = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
         except ValueError as error:
@@ -83,7 +83,7 @@ class Keys:
             raise Unsealable(purpose)
         for key in self._sealing_keys:
             try:
-                return json.loads(AESGCM(_derive(key, purpose, under)).decrypt(nonce, body, purpose.encode()))
+                return json.loads(_cipher(key, purpose, under).decrypt(nonce, body, purpose.encode()))
             except InvalidTag:
                 continue
         raise Unsealable(purpose)
@@ -96,5 +96,11 @@ def keys() -> Keys:
     return Keys(settings.hmac_key, settings.sealing_keys)
 
 
-def _derive(key: bytes, purpose: str, under: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=under.encode(), info=purpose.encode()).derive(key)
+def _cipher(key: bytes, purpose: str, under: str) -> AESGCM:
+    # Few requests seal anything; the library is not imported for the others.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    derived = HKDF(algorithm=SHA256(), length=32, salt=under.encode(), info=purpose.encode()).derive(key)
+    return AESGCM(derived)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from google.cloud import firestore
 from msgspec import Meta, Struct
 
 from common import clock
@@ -19,6 +18,7 @@ from common.colleagues import in_threads
 from common.directory import directory
 from common.errors import BadRequest, Problem, RetryableConflict
 from common.keys import Unsealable, keys
+from common.lazy import firestore
 from common.mail.reading import read_summary
 from common.mailbox_view import fetch_summaries
 from common.model import IN_INBOX, Category, Contact, Notice, Send, Sync

@@ -16,12 +16,10 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import jwt
-import requests
-
 from common import auth, clock, log
 from common.config import config
 from common.errors import Problem, Unauthenticated, Unavailable
+from common.lazy import jwt, requests
 from common.model import Feature
 
 _TIMEOUT_S: Final = (5.0, 10.0)

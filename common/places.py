@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from google.cloud import firestore
-
 from common.gmail.client import Gmail
 from common.history import INBOX
+from common.lazy import firestore
 from common.model import IN_INBOX, LABELLED, OUTSIDE, Category, Connection, Notice
 from common.store.client import Before, Lost, Versioned, store
 

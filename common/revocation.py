@@ -15,12 +15,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from google.api_core import exceptions as google_errors
-
 from common import audit, clock, log, oauth, secrets, tasks, tokens
 from common.config import config
 from common.errors import NotFound, Problem, ReauthRequired
 from common.keys import keys
+from common.lazy import google_errors
 from common.model import Connection, Revocation
 from common.store.client import Batch, Context, Lost, store
 

@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
-
-import jwt
-import requests
-from jwt.types import Options
+from typing import TYPE_CHECKING, Any, Final
 
 from common import auth, clock, log, tokens
 from common.auth import KeySet
@@ -23,8 +19,12 @@ from common.claim import mailbox_key
 from common.config import config
 from common.errors import BadRequest, Unauthenticated, Unavailable
 from common.keys import keys
+from common.lazy import jwt, requests
 from common.model import Connection, ConnectionStatus
 from common.store.client import store
+
+if TYPE_CHECKING:
+    from jwt.types import Options
 
 MAX_TOKEN_BYTES: Final = 16 * 1024
 _TIMEOUT_S: Final = 5.0

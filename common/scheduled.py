@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from google.api_core import exceptions as google_errors
 from msgspec import structs
 
 from common import clock, log, send_ledger, send_lookup, send_tasks, sharing
@@ -16,6 +15,7 @@ from common.auth import Caller
 from common.composing import write_letter
 from common.errors import Conflict, Forbidden, NotFound, Problem, RetryableConflict, Unprocessable
 from common.gmail.client import Gmail
+from common.lazy import google_errors
 from common.model import Send, SendState
 from common.send_api import Parcel, SendAnswer
 from common.send_ledger import RECONNECTED, Held

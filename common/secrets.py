@@ -10,22 +10,24 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from google.api_core import exceptions as google_errors
-from google.api_core.retry import Retry, if_exception_type
-
 from common.config import config
 from common.keys import keys
+from common.lazy import google_errors, google_retry
 
 if TYPE_CHECKING:
+    from google.api_core.retry import Retry
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 _TIMEOUT_S: Final = 10.0
 _PAGE: Final = 250
-_READ_RETRY: Final = Retry(
-    predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, maximum=2.0, timeout=_TIMEOUT_S
-)
 _LABELS: Final = {"app": "crm-mail", "kind": "refresh-token"}
 _FILTER: Final = " AND ".join(f"labels.{name}={value}" for name, value in _LABELS.items())
+
+
+@cache
+def _read_retry() -> Retry:
+    predicate = google_retry.if_exception_type(google_errors.ServiceUnavailable)
+    return google_retry.Retry(predicate=predicate, initial=0.2, maximum=2.0, timeout=_TIMEOUT_S)
 
 
 class SecretNotFound(Exception):
@@ -63,7 +65,7 @@ def access_latest(name: str) -> str:
     """The refresh token. Raises SecretNotFound."""
     try:
         answer = _client().access_secret_version(
-            name=f"{_path(name)}/versions/latest", retry=_READ_RETRY, timeout=_TIMEOUT_S
+            name=f"{_path(name)}/versions/latest", retry=_read_retry(), timeout=_TIMEOUT_S
         )
     # A version that is disabled or destroyed is FAILED_PRECONDITION.
     except (google_errors.NotFound, google_errors.FailedPrecondition):
@@ -87,7 +89,7 @@ def list_page(page: str = "", *, created_before: datetime) -> tuple[list[str], s
     A page may be empty and not the last; the last one's next page is empty.
     """
     request = {"parent": f"projects/{config().project_id}", "filter": _FILTER, "page_size": _PAGE, "page_token": page}
-    pager = _client().list_secrets(request=request, retry=_READ_RETRY, timeout=_TIMEOUT_S)
+    pager = _client().list_secrets(request=request, retry=_read_retry(), timeout=_TIMEOUT_S)
     answer = next(iter(pager.pages))
     names = []
     for secret in answer.secrets:
@@ -99,7 +101,7 @@ def list_page(page: str = "", *, created_before: datetime) -> tuple[list[str], s
 
 
 def _destroy_versions_before(name: str, newest: int) -> None:
-    for version in _client().list_secret_versions(parent=_path(name), retry=_READ_RETRY, timeout=_TIMEOUT_S):
+    for version in _client().list_secret_versions(parent=_path(name), retry=_read_retry(), timeout=_TIMEOUT_S):
         if _number(version.name) < newest and version.state.name != "DESTROYED":
             _client().destroy_secret_version(name=version.name, timeout=_TIMEOUT_S)
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from google.api_core import exceptions as google_errors
-
 from common import clock, log
 from common.errors import NotFound, RetryableConflict, Unprocessable
 from common.keys import keys, random_token
+from common.lazy import google_errors
 from common.model import Send, SendState
 from common.store.client import Lost, Versioned, store
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from google.api_core import exceptions as google_errors
-from google.cloud import firestore
-
 from common import clock, log, send_ledger, send_tasks, sharing
 from common.errors import Problem, RetryableConflict
 from common.gmail.client import Gmail, open_gmail
 from common.gmail.results import Message
+from common.lazy import firestore, google_errors
 from common.mail.headers import all_values
 from common.mail.reading import header_pairs
 from common.model import Send, SendState

@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Literal
 
-from google.cloud import firestore
 from msgspec import Struct, field
 
 from common import clock
@@ -22,6 +21,7 @@ from common.gmail.client import Gmail
 from common.history import INBOX
 from common.label_names import lacking, refused
 from common.labels import LabelRefused
+from common.lazy import firestore
 from common.magnet import Magnet, running
 from common.model import IN_INBOX, LABELLED, OUTSIDE, Category, Connection, Move, Notice, Sender, Sweep, Work
 from common.noticing import For, files_labels, our_labels

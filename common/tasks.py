@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Final
-
-import grpc
-from google.api_core import exceptions as google_errors
-from google.cloud import tasks_v2
-from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from google.protobuf import duration_pb2, timestamp_pb2
+from typing import TYPE_CHECKING, Final
 
 from common import clock
 from common.config import config
 from common.keys import encode_id, keys
+from common.lazy import google_errors, lazy_module
+
+if TYPE_CHECKING:
+    from google.cloud import tasks_v2
+    from google.protobuf import duration_pb2, timestamp_pb2
+else:
+    tasks_v2 = lazy_module("google.cloud.tasks_v2")
+    duration_pb2 = lazy_module("google.protobuf.duration_pb2")
+    timestamp_pb2 = lazy_module("google.protobuf.timestamp_pb2")
 
 PAYLOAD_FIELDS: Final = frozenset(
     {"kind", "user", "generation", "mail", "key", "id", "page", "attempt", "reason", "contact", "version"}
@@ -36,6 +39,9 @@ def _client() -> tasks_v2.CloudTasksClient:
     address = config().cloud_tasks_address
     if not address:
         return tasks_v2.CloudTasksClient()
+    import grpc
+    from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+
     return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(address)))
 
 

@@ -13,11 +13,10 @@ from datetime import timedelta
 from functools import cache
 from typing import Final
 
-from google.api_core import exceptions as google_errors
-
 from common import announcing, audit, clock, log, oauth, secrets
 from common.errors import ReauthRequired, Unavailable
 from common.keys import keys
+from common.lazy import google_errors
 from common.model import Connection, ConnectionStatus
 from common.oauth import AccessToken
 from common.store.client import Lost, Versioned, store

@@ -16,7 +16,6 @@ from typing import Any, Final, TypeVar
 
 import flask
 import msgspec
-from google.api_core import exceptions as google_errors
 from werkzeug import Request, Response
 
 from common import auth, clock, log
@@ -32,6 +31,7 @@ from common.errors import (
     empty_frames,
 )
 from common.keys import decode_id
+from common.lazy import passing_errors
 
 T = TypeVar("T")
 
@@ -42,15 +42,6 @@ _SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# What passes by itself: Google's own words for it, by class.
-_PASSING = (
-    google_errors.ServiceUnavailable,
-    google_errors.DeadlineExceeded,
-    google_errors.TooManyRequests,
-    google_errors.Aborted,
-    google_errors.InternalServerError,
-    google_errors.RetryError,
-)
 
 
 @dataclass(frozen=True)
@@ -252,7 +243,7 @@ class App:
         """What the caller is told of an error; one that no handler foresaw is logged by class and frames alone."""
         if isinstance(error, Problem):
             return error
-        passes = isinstance(error, _PASSING)
+        passes = isinstance(error, passing_errors())
         log.failure(
             "upstream" if passes else "crash", error, function=self.name, route=route.template if route else None
         )

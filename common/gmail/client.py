@@ -11,13 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import IO, Any, Final, TypeVar
-
-from google.api_core import exceptions as google_errors
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from common import clock, log
 from common.errors import NotFound, RateLimited, ReauthRequired, TooLarge
-from common.gmail import transport
 from common.gmail.budget import share_of
 from common.gmail.errors import HistoryLost, Remedy, SendAmbiguous, Trouble, WatchedElsewhere
 from common.gmail.results import (
@@ -35,8 +32,14 @@ from common.gmail.results import (
     Watch,
 )
 from common.gmail.session import Session
+from common.lazy import google_errors, lazy_module
 from common.model import Connection, ConnectionStatus
 from common.store.client import store
+
+if TYPE_CHECKING:
+    from common.gmail import transport
+else:
+    transport = lazy_module("common.gmail.transport")
 
 A = TypeVar("A")
 B = TypeVar("B")

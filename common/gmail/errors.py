@@ -26,6 +26,23 @@ from common.errors import (
 )
 
 
+class NotSent(Exception):
+    """No connection: Gmail has seen nothing of the request."""
+
+
+class AnswerLost(Exception):
+    """Gmail may have done what was asked, or not."""
+
+
+class Refused(Exception):
+    """An answer of 300 or above. Its content is not for eyes: it may quote what was asked."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.content = content
+
+
 class HistoryLost(Exception):
     """The history no longer reaches back to the cursor: a full resync is due."""
 

@@ -11,19 +11,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
-
-from google.api_core import exceptions as google_errors
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from common import clock, log, tokens
 from common.errors import RateLimited, ReauthRequired
-from common.gmail import transport
 from common.gmail.budget import Share, slots
-from common.gmail.errors import Remedy, SendAmbiguous, Trouble, parse_trouble, unreachable
-from common.gmail.transport import AnswerLost, Http, NotSent, Refused
+from common.gmail.errors import (
+    AnswerLost,
+    NotSent,
+    Refused,
+    Remedy,
+    SendAmbiguous,
+    Trouble,
+    parse_trouble,
+    unreachable,
+)
 from common.gmail.units import UNITS
+from common.lazy import google_errors, lazy_module
 from common.model import Connection
 from common.oauth import MODIFY
+
+if TYPE_CHECKING:
+    from common.gmail import transport
+    from common.gmail.transport import Http
+else:
+    transport = lazy_module("common.gmail.transport")
 
 T = TypeVar("T")
 
@@ -169,7 +181,7 @@ class Session:
         ends_s = time.monotonic() + self._left_s()
         with slots().hold(self.connection.mailbox_key, min(_SLOT_WAIT_S, self._left_s())):
             self.calls.extend((method, UNITS[method]) for method, count in cost.items() for _ in range(count))
-            http = Http(self._bearer, self._reject, ends_s, fresh=fresh)
+            http = transport.Http(self._bearer, self._reject, ends_s, fresh=fresh)
             try:
                 return run(http)
             except Refused as refused:

@@ -24,6 +24,7 @@ from googleapiclient.errors import BatchError, HttpError
 from googleapiclient.http import BatchHttpRequest, HttpRequest, MediaIoBaseUpload
 
 from common.config import config
+from common.gmail.errors import AnswerLost, NotSent, Refused
 
 _DOCUMENT: Final = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "gmail.v1.json"
 _BAD_GATEWAY: Final = 502
@@ -37,23 +38,6 @@ _AGENT: Final = "gmail-in-crm (gzip)"
 # Above 5 MB Google recommends resumable uploads (Gmail API, uploads). They alone are streamed: all else the library
 # holds, beside JSON several times over.
 _RESUMABLE_ABOVE_BYTES: Final = 1024 * 1024
-
-
-class NotSent(Exception):
-    """No connection: Gmail has seen nothing of the request."""
-
-
-class AnswerLost(Exception):
-    """Gmail may have done what was asked, or not."""
-
-
-class Refused(Exception):
-    """An answer of 300 or above. Its content is not for eyes: it may quote what was asked."""
-
-    def __init__(self, status: int, content: bytes) -> None:
-        super().__init__(status)
-        self.status = status
-        self.content = content
 
 
 class Http:

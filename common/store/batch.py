@@ -7,22 +7,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, TypeVar
-
-from google.api_core import exceptions as google_errors
-from google.api_core.retry import Retry, if_exception_type
-from google.cloud import firestore
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from common import clock
 from common.errors import empty_frames
+from common.lazy import firestore, google_errors, google_retry
+
+if TYPE_CHECKING:
+    from google.api_core.retry import Retry
 
 T = TypeVar("T")
 
 CALL_TIMEOUT_S: Final = 10.0
-_AMBIGUOUS = (google_errors.ServiceUnavailable, google_errors.DeadlineExceeded, google_errors.InternalServerError)
-_MISSED = (google_errors.AlreadyExists, google_errors.NotFound, google_errors.FailedPrecondition)
-READ_RETRY: Final = Retry(predicate=if_exception_type(*_AMBIGUOUS), initial=0.1, maximum=2.0, timeout=CALL_TIMEOUT_S)
+
+
+@cache
+def _ambiguous() -> tuple[type[Exception], ...]:
+    """After these nobody knows whether something was written."""
+    return (google_errors.ServiceUnavailable, google_errors.DeadlineExceeded, google_errors.InternalServerError)
+
+
+@cache
+def read_retry() -> Retry:
+    """How reads are tried again."""
+    predicate = google_retry.if_exception_type(*_ambiguous())
+    return google_retry.Retry(predicate=predicate, initial=0.1, maximum=2.0, timeout=CALL_TIMEOUT_S)
 
 
 class Lost(Exception):
@@ -97,11 +108,11 @@ class Batch:
         doubts: list[Exception] = []
 
         def note(error: Exception) -> None:
-            if isinstance(error, _AMBIGUOUS):
+            if isinstance(error, _ambiguous()):
                 doubts.append(error)
 
-        retry = Retry(
-            predicate=if_exception_type(
+        retry = google_retry.Retry(
+            predicate=google_retry.if_exception_type(
                 google_errors.ServiceUnavailable, google_errors.ResourceExhausted, google_errors.Aborted
             ),
             initial=0.1,
@@ -114,7 +125,7 @@ class Batch:
             _collect(self._client, collected, write)
         try:
             return list(collected.commit(retry=retry, timeout=CALL_TIMEOUT_S))
-        except _MISSED as error:
+        except (google_errors.AlreadyExists, google_errors.NotFound, google_errors.FailedPrecondition) as error:
             # The libraries' frames know their error, and would keep the caller's, and its mail, for a while.
             empty_frames(error)
             if doubts:
@@ -129,7 +140,7 @@ class Batch:
             return None
         references = [write.reference for write in created.values()]
         over: dict[str, Write] = {}
-        for snapshot in self._client.get_all(references, ["expires_at"], retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+        for snapshot in self._client.get_all(references, ["expires_at"], retry=read_retry(), timeout=CALL_TIMEOUT_S):
             if not snapshot.exists:
                 continue
             if not is_expired(snapshot.to_dict() or {}):

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from google.cloud import firestore
-
 from common.config import config
+from common.lazy import firestore
 from common.model import (
     Announcement,
     Connection,
@@ -32,7 +31,7 @@ from common.model import (
     User,
     Work,
 )
-from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned
+from common.store.batch import CALL_TIMEOUT_S, Batch, Lost, Versioned, read_retry
 from common.store.connections import Announcements, Connections, Mailboxes, PendingConnections, Revocations, WorkRecords
 from common.store.directory import Contacts, Deals, Users
 from common.store.magnet import Before, Notices, Senders, Sweeps
@@ -93,7 +92,7 @@ class Store:
             references.append(self.mailboxes.reference(guess))
         found = {
             snapshot.reference.path: snapshot
-            for snapshot in self._client.get_all(references, retry=READ_RETRY, timeout=CALL_TIMEOUT_S)
+            for snapshot in self._client.get_all(references, retry=read_retry(), timeout=CALL_TIMEOUT_S)
         }
         connection = connections.parse(found[references[0].path])
         mailbox = self.mailboxes.parse(found[references[4].path]) if guess else None

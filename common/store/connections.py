@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from google.cloud import firestore
-
 from common.keys import random_token
+from common.lazy import firestore
 from common.model import (
     Announcement,
     Connection,
@@ -20,7 +19,7 @@ from common.model import (
     Work,
 )
 from common.store import codec
-from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned, Write
+from common.store.batch import CALL_TIMEOUT_S, Batch, Lost, Versioned, Write, read_retry
 from common.store.records import NAME, Records, pieces, where
 
 # More users than that share no mailbox in earnest; it bounds what one address can cost.
@@ -59,7 +58,7 @@ class Connections(Records[Connection]):
     def count(self, status: ConnectionStatus) -> int:
         """How many connections have this status; Firestore counts, at one read a thousand."""
         counted = where(self._collection, "status", "==", status.value).count()
-        ((answer,),) = counted.get(retry=READ_RETRY, timeout=CALL_TIMEOUT_S)
+        ((answer,),) = counted.get(retry=read_retry(), timeout=CALL_TIMEOUT_S)
         return int(answer.value)
 
     def find_secrets(self, names: Iterable[str]) -> frozenset[str]:
@@ -76,7 +75,7 @@ class Connections(Records[Connection]):
             )
             for query in queries:
                 # Without a limit: an address left out would count as a customer's.
-                for snapshot in query.select(["address", "aliases"]).stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+                for snapshot in query.select(["address", "aliases"]).stream(retry=read_retry(), timeout=CALL_TIMEOUT_S):
                     stored = snapshot.to_dict()
                     inside.update({stored["address"], *stored.get("aliases", ())} & set(piece))
         return frozenset(inside)
@@ -175,6 +174,6 @@ def _secrets_in_use(collection: firestore.CollectionReference, names: Iterable[s
     used: set[str] = set()
     for piece in pieces(names):
         query = where(collection, "secret", "in", piece).select(["secret"])
-        for snapshot in query.stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+        for snapshot in query.stream(retry=read_retry(), timeout=CALL_TIMEOUT_S):
             used.add(snapshot.to_dict()["secret"])
     return frozenset(used)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from google.cloud import firestore
-
+from common.lazy import firestore
 from common.model import Contact, Deal, DealState, User
 from common.store import codec
 from common.store.batch import Versioned

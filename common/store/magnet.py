@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from google.cloud import firestore
-
 from common import clock
 from common.keys import decode_id, encode_id, keys
+from common.lazy import firestore
 from common.model import IN_INBOX, Notice, Sender, Sweep
-from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Versioned
+from common.store.batch import CALL_TIMEOUT_S, Batch, Versioned, read_retry
 from common.store.records import NAME, Owned, pieces, where
 
 _SENDERS_PAGE = 300
@@ -92,7 +91,7 @@ class Notices(Owned[Notice]):
         """How many notices of this mailbox are unseen; counts up to 1,000."""
         query = where(self._collection(user_id), "mailbox_key", "==", mailbox_key)
         query = where(where(query, "seen", "==", False), "expires_at", ">", clock.now())
-        results = query.limit(_MOST_COUNTED).count(alias="unread").get(retry=READ_RETRY, timeout=CALL_TIMEOUT_S)
+        results = query.limit(_MOST_COUNTED).count(alias="unread").get(retry=read_retry(), timeout=CALL_TIMEOUT_S)
         return int(results[0][0].value)
 
     def count_unread_by(self, user_id: str, mailbox_key: str, addresses: Iterable[str]) -> dict[str, int]:
@@ -103,7 +102,7 @@ class Notices(Owned[Notice]):
             query = where(where(query, "seen", "==", False), "from_address", "in", piece)
             selected = query.select(["from_address", "expires_at"]).limit(_MOST_COUNTED)
             now = clock.now()
-            for snapshot in selected.stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S):
+            for snapshot in selected.stream(retry=read_retry(), timeout=CALL_TIMEOUT_S):
                 stored = snapshot.to_dict()
                 if stored["expires_at"] > now:
                     counted[stored["from_address"]] += 1

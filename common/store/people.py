@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from google.cloud import firestore
-
 from common import clock
 from common.keys import keys
+from common.lazy import firestore
 from common.model import AuditRecord, DispatchState, FullLoad, Policy, Send, SendState, Share
 from common.store import codec
 from common.store.batch import Batch, Versioned, Write

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
-
-from google.cloud import firestore
-from google.cloud.firestore_v1.base_query import FieldFilter
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from common.keys import encode_id
+from common.lazy import firestore, lazy_module
 from common.store import codec
-from common.store.batch import CALL_TIMEOUT_S, READ_RETRY, Batch, Lost, Versioned, Write, as_version, is_expired
+from common.store.batch import CALL_TIMEOUT_S, Batch, Lost, Versioned, Write, as_version, is_expired, read_retry
+
+if TYPE_CHECKING:
+    from google.cloud.firestore_v1 import base_query
+else:
+    base_query = lazy_module("google.cloud.firestore_v1.base_query")
 
 T = TypeVar("T")
 
@@ -25,13 +29,16 @@ PIECE: Final = 30
 _DELETE_PAGE: Final = 300
 _LEAST_PAGE: Final = 50
 
-_TRANSFORMS = (
-    firestore.Increment,
-    firestore.ArrayUnion,
-    firestore.ArrayRemove,
-    firestore.Maximum,
-    firestore.Minimum,
-)
+
+@cache
+def _transforms() -> tuple[type, ...]:
+    return (
+        firestore.Increment,
+        firestore.ArrayUnion,
+        firestore.ArrayRemove,
+        firestore.Maximum,
+        firestore.Minimum,
+    )
 
 
 def pieces(values: Iterable[str]) -> Iterator[list[str]]:
@@ -43,7 +50,7 @@ def pieces(values: Iterable[str]) -> Iterator[list[str]]:
 
 def where(query: Any, name: str, operator: str, value: Any) -> Any:
     """The query narrowed by one filter."""
-    return query.where(filter=FieldFilter(name, operator, value))
+    return query.where(filter=base_query.FieldFilter(name, operator, value))
 
 
 class Collection(Generic[T]):
@@ -64,7 +71,7 @@ class Collection(Generic[T]):
 
     def load(self, *key: str) -> Versioned[T] | None:
         """The record, or None if there is none."""
-        snapshot = self.reference(*key).get(retry=READ_RETRY, timeout=CALL_TIMEOUT_S)
+        snapshot = self.reference(*key).get(retry=read_retry(), timeout=CALL_TIMEOUT_S)
         return self.parse(snapshot)
 
     def update(self, versioned: Versioned[T], batch: Batch | None = None, **changes: Any) -> Versioned[T]:
@@ -95,7 +102,7 @@ class Collection(Generic[T]):
         the whole record.
         """
         data = {
-            name: value if isinstance(value, _TRANSFORMS) else codec.encode_field(self._kind, name, value)
+            name: value if isinstance(value, _transforms()) else codec.encode_field(self._kind, name, value)
             for name, value in changes.items()
         }
         self._write(Write("update", self.reference(*key), data, version), batch)
@@ -134,7 +141,7 @@ class Collection(Generic[T]):
         """The records by document path, in one round trip."""
         if not references:
             return {}
-        snapshots = self._client.get_all(references, retry=READ_RETRY, timeout=CALL_TIMEOUT_S)
+        snapshots = self._client.get_all(references, retry=read_retry(), timeout=CALL_TIMEOUT_S)
         parsed = ((snapshot.reference.path, self.parse(snapshot)) for snapshot in snapshots)
         return {path: record for path, record in parsed if record is not None}
 
@@ -147,7 +154,7 @@ class Collection(Generic[T]):
         while len(found) < limit:
             size = min(limit, max(limit - len(found), _LEAST_PAGE))
             page = query.limit(size) if cursor is None else query.start_after(cursor).limit(size)
-            snapshots = list(page.stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S))
+            snapshots = list(page.stream(retry=read_retry(), timeout=CALL_TIMEOUT_S))
             parsed = (self.parse(snapshot, include_expired=include_expired) for snapshot in snapshots)
             found.extend(record for record in parsed if record is not None)
             if len(snapshots) < size:
@@ -160,7 +167,7 @@ class Collection(Generic[T]):
         deleted = 0
         while deleted < limit:
             size = min(_DELETE_PAGE, limit - deleted)
-            page = query.select([NAME]).limit(size).stream(retry=READ_RETRY, timeout=CALL_TIMEOUT_S)
+            page = query.select([NAME]).limit(size).stream(retry=read_retry(), timeout=CALL_TIMEOUT_S)
             with Batch(self._client) as batch:
                 for snapshot in page:
                     batch.add(Write("delete", snapshot.reference, {}))

@@ -16,7 +16,8 @@ from werkzeug.wrappers import Request, Response
 
 from common.config import config
 from common.gmail import transport
-from common.gmail.transport import AnswerLost, Http, NotSent, Refused
+from common.gmail.errors import AnswerLost, NotSent, Refused
+from common.gmail.transport import Http
 from local.http import HttpServer, drop_connection
 
 if TYPE_CHECKING:

@@ -14,13 +14,15 @@ FUNCTIONS = ("oauth_callback", "mail_proxy", "magnet_ingest", "label_sweep")
 
 @cache
 def imported_names(source: Path) -> frozenset[str]:
-    """The dotted names that a file imports when it runs, ``a.b`` for ``from a import b`` too."""
+    """The dotted names that a file imports when it runs, at once or later; ``a.b`` for ``from a import b`` too."""
     names: set[str] = set()
     for node in _running_nodes(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy_module":
+            names.update(ast.literal_eval(argument) for argument in node.args if isinstance(argument, ast.Constant))
     return frozenset(names)
 
 
@@ -49,10 +51,12 @@ def normalised(distribution: str) -> str:
 
 def _running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
     for node in ast.iter_child_nodes(tree):
-        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        if not is_for_types:
-            yield node
-            yield from _running_nodes(node)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            # What runs instead of it.
+            yield from _running_nodes(ast.Module(node.orelse, []))
+            continue
+        yield node
+        yield from _running_nodes(node)
 
 
 def _own_files(name: str, folder: Path) -> list[Path]:
