@@ -71,6 +71,25 @@ def test_notices_are_seen_one_by_one_and_all_at_once(stack: Stack, sit: Sit) -> 
     expect(rows(desk)).to_have_count(3)
 
 
+def test_a_planned_mail_that_did_not_go_is_told_without_its_code(stack: Stack, sit: Sit) -> None:
+    """Why a planned mail did not go is said where there are words for it; else that it is among the drafts, no more."""
+    start_magnet(stack)
+    failed = {"kind": "send_failed", "mail_id": "", "from_address": "", "received_at": "2024-01-31T00:00:00Z"}
+    rest = {"contacts": [], "seen": False, "gone": False, "unverified": False, "pinned": False}
+    notices = [{**failed, **rest, "id": code, "problem": code} for code in ("never-heard-of", "reauth-required")]
+    desk = sit("Anna Berger")
+    desk.page.route(
+        lambda url: "/mail_proxy/notices" in url,
+        lambda route: route.fulfill(
+            response=route.fetch(), status=200, json={"notices": notices, "unread": 2, "mailmagnet": True}
+        ),
+    )
+    desk.open("#/notices")
+
+    expect(rows(desk).first).to_contain_text("A mail planned for later could not be sent. It is among your drafts.")
+    expect(rows(desk).last).to_contain_text("could not be sent: Google wants you to sign in again.")
+
+
 def test_without_mailmagnet_the_way_to_it_is_shown(stack: Stack, sit: Sit) -> None:
     """Who has not connected is led to connecting, who has MailMagnet off to the settings."""
     desk = sit("Anna Berger", place="#/notices")

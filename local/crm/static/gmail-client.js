@@ -1,6 +1,6 @@
 // @ts-check
 // Gmail inside any CRM: what a front end needs to work with the two public functions. Nothing to build or install; it
-// wants only gmail-transport.js beside it. For types: `npx openapi-typescript openapi.yaml -o gmail-api.d.ts`, here.
+// wants only gmail-transport.js beside it. For types: docs/integrate.md, section 4.
 //
 //   const client = new GmailClient({ urls: { oauth_callback, mail_proxy }, getToken: async () => token });
 //   for await (const page of client.search({ label: "INBOX" })) page.messages.forEach((mail) => show(mail.subject));

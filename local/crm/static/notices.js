@@ -115,12 +115,16 @@ function nameOf(session, notice) {
   return notice.contacts.map((one) => one.name).join(", ") || notice.from_address;
 }
 
+function failedText(session, { problem }) {
+  const { kind, title } = explain(session, { code: problem || "general" });
+  return kind === "general" ? session.t("notices.failedUnknown") : session.t("notices.failedText", { reason: title });
+}
+
 function row(session, notice, again) {
   const { t } = session;
   const failed = notice.kind !== "mail";
   const name = failed ? t("notices.failed") : nameOf(session, notice);
-  const subject = failed ? t("notices.failedText", { reason: explain(session, { code: notice.problem || "general" }).title })
-    : notice.summary?.subject ?? t(notice.gone ? "notices.gone" : "notices.noSummary");
+  const subject = failed ? failedText(session, notice) : notice.summary?.subject ?? t(notice.gone ? "notices.gone" : "notices.noSummary");
   const target = failed ? "#/drafts" : `#/mail/${encodeURIComponent(notice.mail_id)}`;
   const body = element(notice.gone ? "div" : "a", { className: "notice-body", ...(notice.gone ? {} : { href: target }) },
     element("span", { className: "notice-top" }, element("strong", { textContent: name }), time(session, notice.received_at)),

@@ -34,7 +34,7 @@ export function isOffline(error) {
   return error?.code === "network";
 }
 
-// An error in the reader's words: {code, icon, title, text}. Codes that have no words of their own fall back on kind.
+// An error in the reader's words: {code, kind, icon, title, text}. Codes that have no words of their own fall back on kind.
 export function explain(session, error) {
   const { t } = session;
   const code = isOffline(error) ? (navigator.onLine ? "unreachable" : "offline") : (error.code ?? "page-error");
@@ -45,6 +45,7 @@ export function explain(session, error) {
     "not-connected": "mail", "reauth-required": "key", "scope-missing": "key", temporary: "clock" };
   return {
     code,
+    kind,
     icon: icons[kind] ?? "warning",
     title: t(`problem.${kind}.title`),
     text: t(until && t.has(`problem.${kind}.until`) ? `problem.${kind}.until` : `problem.${kind}.text`,

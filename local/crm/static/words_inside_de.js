@@ -90,6 +90,7 @@ export default {
   "notices.newFailed": "Eine für später geplante E-Mail wurde nicht gesendet.",
   "notices.failed": "Nicht gesendet",
   "notices.failedText": "Eine für später geplante E-Mail konnte nicht gesendet werden: {reason} Sie liegt bei Ihren Entwürfen.",
+  "notices.failedUnknown": "Eine für später geplante E-Mail konnte nicht gesendet werden. Sie liegt bei Ihren Entwürfen.",
   "notices.gone": "Diese E-Mail gibt es nicht mehr.",
   "notices.noSummary": "Gmail nennt den Betreff gerade nicht.",
   "notices.unverified": "Absender nicht bestätigt",

@@ -90,6 +90,7 @@ export default {
   "notices.newFailed": "A mail planned for later was not sent.",
   "notices.failed": "Not sent",
   "notices.failedText": "A mail planned for later could not be sent: {reason} It is among your drafts.",
+  "notices.failedUnknown": "A mail planned for later could not be sent. It is among your drafts.",
   "notices.gone": "This mail is no longer there.",
   "notices.noSummary": "Gmail does not tell the subject just now.",
   "notices.unverified": "Sender not verified",
