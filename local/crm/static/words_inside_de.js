@@ -43,7 +43,7 @@ export default {
   "inside.did.mail": "Unterwegs zu {person}: „{subject}“.",
   "inside.did.answer": "Eine Antwort ist unterwegs: „{subject}“.",
   "inside.did.deal": "„{title}“ ist gewonnen. Das nächste Einsortieren bewegt die E-Mails dazu.",
-  "inside.did.sweep": "Zehn Minuten sind vergangen, und es wurde einsortiert.",
+  "inside.did.sweep": "Zehn Minuten sind vergangen: einsortiert wurde, was einzusortieren war.",
   "inside.did.day": "Es ist morgen.",
   "inside.did.month": "Es ist der Erste des nächsten Monats, {days} Tage später.",
   "inside.did.revoke": "{person} hat die Erlaubnis bei Google zurückgenommen.",

@@ -43,7 +43,7 @@ export default {
   "inside.did.mail": "On its way to {person}: “{subject}”.",
   "inside.did.answer": "An answer is on its way: “{subject}”.",
   "inside.did.deal": "“{title}” is won. The next sweep moves its mail.",
-  "inside.did.sweep": "Ten minutes have passed, and mail was sorted.",
+  "inside.did.sweep": "Ten minutes have passed: what was to be sorted was.",
   "inside.did.day": "It is tomorrow.",
   "inside.did.month": "It is the first of the next month, {days} days later.",
   "inside.did.revoke": "{person} has taken the permission back at Google.",
