@@ -147,8 +147,11 @@ class Doings:
         return {"days": days}
 
     def _pass_days(self, days: int) -> None:
-        for _ in range(days):
-            self._stack.advance(86_400)
+        began = self._stack.clock.now()
+        for number in range(1, days + 1):
+            # What follows takes its time, too: thirty such days must not become thirty-one.
+            left = began + timedelta(days=number) - self._stack.clock.now()
+            self._stack.advance(max(left.total_seconds(), 0.0))
             for job in _JOBS_OF_A_DAY:
                 self._stack.run_job(job)
             self._stack.catch_up(within_s=_FOLLOWS_WITHIN_S)

@@ -6,6 +6,7 @@ machine and nothing else. Screenshots go to ``.local/screens``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,8 +56,10 @@ class Desk:
 
     def settle(self) -> None:
         """Waits until the view that the address names is shown, and nothing in it is loading."""
-        place = self.page.evaluate("location.hash") or "#/contacts"
-        expect(self.page.locator("#main")).to_have_attribute("data-shown", place)
+        # Asked together: the page may send one on from an address that leads nowhere.
+        self.page.wait_for_function(
+            "() => document.getElementById('main')?.dataset.shown === (location.hash || '#/contacts')"
+        )
         expect(self.page.locator("[aria-busy]")).to_have_count(0)
 
     def link(self, name: str) -> None:
@@ -71,6 +74,13 @@ class Desk:
     def hears(self, text: str) -> None:
         """Waits until the page has said this."""
         expect(self.page.locator("#toasts")).to_contain_text(text)
+
+    def has_asked(self, url: str) -> None:
+        """Waits until the page has asked for what is not on this machine."""
+        ends_s = time.monotonic() + _TIMEOUT_MS / 1000
+        while url not in self.left and time.monotonic() < ends_s:
+            self.page.wait_for_timeout(20)
+        assert url in self.left
 
     def shot(self, name: str) -> None:
         """Keeps what is seen now as a picture."""

@@ -87,5 +87,6 @@ def test_images_come_when_they_are_asked_for(attacked: Stack, sit: Sit) -> None:
     desk.press("Show images")
     desk.hears("Images are shown.")
     expect(desk.page.get_by_role("button", name="Show images")).to_have_count(0)
+    desk.has_asked("https://evil.test/field.png")
 
     assert ["https://evil.test/field.png"] == desk.left

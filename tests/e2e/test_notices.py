@@ -36,6 +36,8 @@ def test_a_notice_comes_by_itself(stack: Stack, sit: Sit) -> None:
     expect(rows(desk)).to_have_count(1)
     expect(rows(desk)).to_contain_text("Lamps")
     expect(unread(desk)).to_contain_text("1")
+    # Two that come between two looks are told together.
+    desk.hears("Lena Krüger has written.")
     stack.mail("anna", MIA, "Twelve desks")
 
     expect(rows(desk)).to_have_count(2)
